@@ -1,32 +1,21 @@
 import type { DenyCode } from '../errors.js';
 import type { Rule } from '../policy/policy-set.js';
+import type { Permit } from './decide.js';
 
 /**
- * The outcome of one Check. There is no default: a permit names the permit rule that matched
- * completely, and only `decide` makes one.
+ * The outcome of one Check. There is no default: a permit can only be made by `decide`, from the
+ * permit rule that matched completely; whatever else happens has nowhere to go but a deny.
  */
 export type Decision = Permit | Deny;
-
-declare const decided: unique symbol;
-
-export interface Permit {
-  readonly [decided]: true;
-  readonly effect: 'permit';
-  readonly code: 'permitted';
-  readonly rule: Rule;
-  /** The caller's id that the rule matched; '' for a caller without identity under `anyone`. */
-  readonly principal: string;
-  /** Name of the policy's principal. */
-  readonly matched: string;
-  readonly shadow: readonly ShadowMatch[];
-}
 
 export interface Deny {
   readonly effect: 'deny';
   readonly code: DenyCode;
   /** The deny rule that matched, or the nearest permit rule. */
   readonly rule: Rule | undefined;
+  /** The caller's id that `rule` matched; '' where it matched none. */
   readonly principal: string;
+  /** Name of the policy's principal; '' where none matched. */
   readonly matched: string;
   readonly shadow: readonly ShadowMatch[];
   /** One sentence for `explain` and the operator's log, never for Envoy. */
@@ -37,4 +26,9 @@ export interface Deny {
 export interface ShadowMatch {
   readonly rule: string;
   readonly effect: 'permit' | 'deny';
+}
+
+/** A deny that no rule made: a refused request or credential, a missing store, a passed deadline. */
+export function denyOutright(code: DenyCode, detail: string): Deny {
+  return { effect: 'deny', code, rule: undefined, principal: '', matched: '', shadow: [], detail };
 }

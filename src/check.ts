@@ -1,0 +1,256 @@
+import { createHash } from 'node:crypto';
+import { decide, type Trace } from './decision/decide.js';
+import { type Decision, denyOutright } from './decision/decision.js';
+import { Refusal } from './errors.js';
+import type { ApprovalVerifier } from './evidence/approval.js';
+import type { DataSet } from './evidence/data-files.js';
+import type { Approval, ApprovalEvidence } from './evidence/evidence.js';
+import { judgePosture } from './evidence/posture.js';
+import { findRevocation } from './evidence/revocation.js';
+import type { Caller } from './identity/caller.js';
+import type { Identifier } from './identity/identify.js';
+import type { JsonObject, JsonValue } from './json/json-value.js';
+import type { Candidate, PolicySet } from './policy/policy-set.js';
+import type { ReplayStore } from './replay/replay-store.js';
+import { readJsonBody } from './request/read-body.js';
+import { McpRefusal, readMcp } from './request/read-mcp.js';
+import { type RequestOptions, readRequest } from './request/read-request.js';
+import type { HttpRequest, McpMessage, Request } from './request/request.js';
+import { type McpAnswer, type ResponseOptions, respond } from './response/respond.js';
+import { decodeCheckRequest } from './wire/external-auth.js';
+
+/** Everything a Check is decided against: immutable, replaced whole by a reload, never mixed. */
+export interface Snapshot {
+  readonly budgetMs: number;
+  readonly maxInFlight: number;
+  readonly request: RequestOptions;
+  readonly identifier: Identifier;
+  readonly approvals: ApprovalVerifier;
+  readonly policy: PolicySet;
+  readonly facts: JsonObject;
+  readonly data: DataSet;
+  readonly replay: ReplayStore;
+  readonly response: ResponseOptions;
+}
+
+/** What became known of a Check on its way, for the log: a later part is absent when it ended before. */
+export interface Seen {
+  request?: Request;
+  caller?: Caller;
+  mcp?: McpMessage;
+  mcpAnswer?: McpAnswer;
+  approval?: ApprovalEvidence;
+  candidates?: readonly Candidate[];
+}
+
+export interface CheckRecord {
+  readonly decisionId: string;
+  readonly decision: Decision;
+  readonly seen: Readonly<Seen>;
+  readonly revision: string;
+  /** Epoch milliseconds at the start. */
+  readonly nowMs: number;
+  readonly durationUs: number;
+}
+
+export interface CheckDependencies {
+  /** The snapshot in force; undefined before the first good load. */
+  readonly snapshot: () => Snapshot | undefined;
+  /** Epoch milliseconds. */
+  readonly nowMs: () => number;
+  /** Milliseconds of a clock that never steps back. */
+  readonly monotonicMs: () => number;
+  readonly newDecisionId: () => string;
+  /** Told of every decision; must not throw or wait. */
+  readonly record: (record: CheckRecord) => void;
+}
+
+/** How answers are given while nothing is loaded. */
+const bareResponse: ResponseOptions = {
+  identityHeaders: false,
+  removeCredentials: false,
+  resourceMetadata: '',
+  approvalHeaders: [],
+};
+
+/**
+ * The whole way of one Check: CheckRequest bytes in, CheckResponse bytes out. The promise never
+ * rejects, and whatever goes wrong inside is answered as a deny.
+ */
+export function createCheck(deps: CheckDependencies): (bytes: Uint8Array) => Promise<Uint8Array> {
+  let inFlight = 0;
+  return async (bytes) => {
+    const startedMs = deps.monotonicMs();
+    const nowMs = deps.nowMs();
+    const snapshot = deps.snapshot();
+    const seen: Seen = {};
+    inFlight += 1;
+    const decision = await decideWithin(bytes, snapshot, nowMs, startedMs, inFlight, seen, deps);
+    inFlight -= 1;
+    const decisionId = deps.newDecisionId();
+    const revision = snapshot?.policy.revision ?? '';
+    const context = {
+      decisionId,
+      revision,
+      request: seen.request,
+      tokenHeader: seen.caller?.token?.header,
+      mcp: seen.mcpAnswer,
+    };
+    const answer = respond(decision, context, snapshot?.response ?? bareResponse);
+    const durationUs = Math.round((deps.monotonicMs() - startedMs) * 1000);
+    deps.record({ decisionId, decision, seen, revision, nowMs, durationUs });
+    return answer;
+  };
+}
+
+/** The one place where an exception and a passed deadline become a deny. */
+async function decideWithin(
+  bytes: Uint8Array,
+  snapshot: Snapshot | undefined,
+  nowMs: number,
+  startedMs: number,
+  inFlight: number,
+  seen: Seen,
+  deps: CheckDependencies,
+): Promise<Decision> {
+  if (snapshot === undefined) return denyOutright('policy_unavailable', 'no policy is loaded yet');
+  if (inFlight > snapshot.maxInFlight) {
+    return denyOutright('overloaded', `${inFlight} Checks are in flight`);
+  }
+  try {
+    const judged = judge(bytes, snapshot, nowMs, seen);
+    const remainingMs = snapshot.budgetMs - (deps.monotonicMs() - startedMs);
+    const decision = await withDeadline(judged, remainingMs);
+    const isLate = deps.monotonicMs() - startedMs > snapshot.budgetMs;
+    return decision === undefined || isLate
+      ? denyOutright('deadline_exceeded', `no decision within ${snapshot.budgetMs} ms`)
+      : decision;
+  } catch (error) {
+    return denyOutright('internal_error', error instanceof Error ? error.name : 'not an Error');
+  }
+}
+
+/**
+ * Judges one Check in the order that PRODUCT.md fixes: the request's form, the credentials,
+ * revocation and posture, deny rules, permit rules. Synchronous as far as nothing has to be waited
+ * for, so that most Checks never see a timer.
+ */
+export function judge(
+  bytes: Uint8Array,
+  snapshot: Snapshot,
+  nowMs: number,
+  seen: Seen,
+  trace?: Trace,
+): Decision | Promise<Decision> {
+  const decoded = decodeCheckRequest(bytes);
+  if (!decoded.ok) return denyOutright('request_malformed', decoded.reason);
+  const request = readRequest(decoded.value, snapshot.request);
+  if (request instanceof Refusal) return refused(request);
+  seen.request = request;
+  const form = readForm(request, snapshot.policy, seen);
+  if (form instanceof Refusal) return refused(form);
+  const context = { nowMs, requestDigest: () => digest(bytes) };
+  return after(snapshot.identifier.identify(request, context), (caller) => {
+    if (caller instanceof Refusal) return refused(caller);
+    seen.caller = caller;
+    const barred =
+      findRevocation(caller, snapshot.data.revocations) ??
+      judgePosture(caller, snapshot.data.posture);
+    if (barred !== undefined) return refused(barred);
+    return after(readApproval(request, form, snapshot, nowMs), (approval) => {
+      if (approval instanceof Refusal && approval.code === 'credential_ambiguous') {
+        return refused(approval);
+      }
+      seen.approval = approval;
+      const { facts, data } = snapshot;
+      const circumstances = { ...form, request, caller, approval, facts, data, nowMs };
+      const spend = (used: Approval) =>
+        snapshot.replay.spend(
+          `approval ${used.board} ${used.jti}`,
+          digest(bytes),
+          used.expiresAtMs,
+        );
+      return decide(form.candidates, circumstances, spend, trace);
+    });
+  });
+}
+
+function refused({ code, detail }: Refusal): Decision {
+  return denyOutright(code, detail);
+}
+
+/** What the rules for this route need to see of the request beyond its head. */
+interface Form {
+  readonly candidates: readonly Candidate[];
+  readonly mcp: McpMessage | undefined;
+  readonly body: JsonValue | undefined;
+}
+
+/** Finds the rules for the route, and reads as MCP and JSON what they read; refused where it is unreadable. */
+function readForm(request: Request, policy: PolicySet, seen: Seen): Form | Refusal {
+  const byPath = policy.candidates(request);
+  if (request.kind !== 'http') return { candidates: byPath, mcp: undefined, body: undefined };
+  const mcp = readMcpFor(byPath, request);
+  if (mcp instanceof McpRefusal) {
+    seen.mcpAnswer = { id: mcp.id, jsonRpcCode: mcp.jsonRpcCode };
+    return mcp;
+  }
+  if (mcp !== undefined) {
+    seen.mcp = mcp;
+    const id = mcp.kind === 'message' ? mcp.id : undefined;
+    seen.mcpAnswer = { id: id ?? null, jsonRpcCode: undefined };
+  }
+  const candidates = byPath.filter(({ rule }) => rule.route.matches(request, mcp));
+  seen.candidates = candidates;
+  const body = readBodyFor(candidates, request);
+  return body instanceof Refusal ? body : { candidates, mcp, body };
+}
+
+/** A rule in shadow mode alone never makes a request unreadable: it then sees nothing. */
+function readMcpFor(candidates: readonly Candidate[], request: HttpRequest) {
+  const asking = candidates.filter(({ rule }) => rule.route.mcp !== undefined);
+  if (asking.length === 0) return undefined;
+  const mcp = readMcp(request);
+  return mcp instanceof McpRefusal && asking.every(isShadow) ? undefined : mcp;
+}
+
+function readBodyFor(candidates: readonly Candidate[], request: HttpRequest) {
+  const reading = candidates.filter(({ rule }) => rule.when?.reads.has('request.body') === true);
+  if (reading.length === 0) return undefined;
+  const body = readJsonBody(request);
+  return body instanceof Refusal && reading.every(isShadow) ? undefined : body;
+}
+
+const isShadow = ({ rule }: Candidate) => rule.mode === 'shadow';
+const readsApproval = ({ rule }: Candidate) =>
+  rule.require.approval !== undefined || rule.when?.reads.has('approval') === true;
+
+function readApproval(
+  request: Request,
+  form: Form,
+  snapshot: Snapshot,
+  nowMs: number,
+): ApprovalEvidence | Promise<ApprovalEvidence> {
+  if (request.kind !== 'http') return undefined;
+  const needed = form.candidates.some(readsApproval);
+  return snapshot.approvals.verify(request.headers, snapshot.data.revocations, nowMs, needed);
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('base64url');
+}
+
+/** Goes on at once with a value, later with a promise's. */
+function after<T, R>(value: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+/** The value, or undefined when it is not there after `remainingMs`. */
+function withDeadline<T>(value: T | Promise<T>, remainingMs: number): T | Promise<T | undefined> {
+  if (!(value instanceof Promise)) return value;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, remainingMs), undefined);
+  });
+  return Promise.race([value, late]).finally(() => clearTimeout(timer));
+}

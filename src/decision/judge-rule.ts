@@ -1,0 +1,196 @@
+import { type DenyCode, Refusal } from '../errors.js';
+import { approvalCovers } from '../evidence/approval.js';
+import type { DataSet } from '../evidence/data-files.js';
+import type { ApprovalEvidence } from '../evidence/evidence.js';
+import { postureEntry, requirePosture } from '../evidence/posture.js';
+import { type Caller, callerIds } from '../identity/caller.js';
+import type { JsonObject, JsonValue } from '../json/json-value.js';
+import type { ConditionInput } from '../policy/condition.js';
+import type { Candidate, Rule } from '../policy/policy-set.js';
+import type { McpMessage, Request } from '../request/request.js';
+
+/** Everything one Check is judged on; verified, immutable, the same for every rule. */
+export interface Circumstances {
+  readonly request: Request;
+  /** Set when a rule with `mcp` has the request's host and path. */
+  readonly mcp: McpMessage | undefined;
+  /** Set when a rule reads the body and there is one. */
+  readonly body: JsonValue | undefined;
+  readonly caller: Caller;
+  readonly approval: ApprovalEvidence;
+  readonly facts: JsonObject;
+  readonly data: DataSet;
+  /** Epoch milliseconds. */
+  readonly nowMs: number;
+}
+
+/** The order in which a rule's keys are judged: the further a rule got, the nearer it is. */
+export const stages = ['principals', 'source', 'during', 'require', 'when'] as const;
+export type Stage = (typeof stages)[number];
+
+export interface RuleMatch {
+  readonly matches: true;
+  readonly principal: string;
+  readonly matched: string;
+}
+
+export interface RuleFailure {
+  readonly matches: false;
+  readonly stage: Stage;
+  readonly code: DenyCode;
+  readonly detail: string;
+  readonly principal: string;
+  readonly matched: string;
+}
+
+export type RuleVerdict = RuleMatch | RuleFailure;
+
+/**
+ * Judges one rule whose route (host, method, path, …) matched: all its keys must hold. What cannot
+ * be told (a condition that errors, a client address that is not known) counts against the caller:
+ * a deny rule then matches, a permit rule does not (PRODUCT.md, principle 1).
+ */
+export function judgeRule(candidate: Candidate, facts: Circumstances): RuleVerdict {
+  const { rule } = candidate;
+  const who = matchPrincipal(rule, facts.caller);
+  if (who === undefined) return principalFailure(facts.caller);
+  const fail = (stage: Stage, code: DenyCode, detail: string): RuleFailure => ({
+    matches: false,
+    stage,
+    code,
+    detail,
+    ...who,
+  });
+  const source = judgeSource(rule, facts.request);
+  if (source !== undefined) return fail('source', 'source_not_allowed', source);
+  if (rule.during !== undefined && !rule.during.some((window) => window.contains(facts.nowMs))) {
+    const names = rule.during.map((window) => window.name).join(', ');
+    return fail('during', 'outside_window', `now is outside ${names}`);
+  }
+  const required = judgeRequirements(rule, facts);
+  if (required !== undefined) return fail('require', required.code, required.detail);
+  const condition = judgeCondition(candidate, facts, who.matched);
+  if (condition !== undefined) return fail('when', 'condition_false', condition);
+  return { matches: true, ...who };
+}
+
+interface Who {
+  readonly principal: string;
+  readonly matched: string;
+}
+
+function matchPrincipal(rule: Rule, caller: Caller): Who | undefined {
+  if (rule.principals.length === 0 && rule.effect === 'deny') {
+    return { principal: callerIds(caller)[0] ?? '', matched: 'anyone' };
+  }
+  for (const principal of rule.principals) {
+    const id = principal.match(caller);
+    if (id !== undefined) return { principal: id, matched: principal.name };
+  }
+  return undefined;
+}
+
+function principalFailure(caller: Caller): RuleFailure {
+  const ids = callerIds(caller);
+  const failure = { matches: false, stage: 'principals', principal: '', matched: '' } as const;
+  if (ids.length === 0) {
+    return { ...failure, code: 'credential_missing', detail: 'the caller showed no identity' };
+  }
+  const detail = `${ids.join(' with ')} is none of the rule's principals`;
+  return { ...failure, code: 'principal_not_allowed', detail };
+}
+
+function judgeSource(rule: Rule, request: Request): string | undefined {
+  if (rule.source === undefined) return undefined;
+  const ip = request.client?.ip;
+  if (ip === undefined) {
+    return rule.effect === 'deny' ? undefined : 'the client address is not known for certain';
+  }
+  return rule.source.contains(ip) ? undefined : `${ip} is not in ${rule.source.text.join(', ')}`;
+}
+
+function judgeRequirements(rule: Rule, facts: Circumstances): Refusal | undefined {
+  const { approval, posture, maxTokenAgeMs, proof } = rule.require;
+  if (approval !== undefined) {
+    const refusal = judgeApproval(approval.from, facts);
+    if (refusal !== undefined) return refusal;
+  }
+  if (posture !== undefined) {
+    const refusal = requirePosture(posture, facts.caller, facts.data.posture, facts.nowMs);
+    if (refusal !== undefined) return refusal;
+  }
+  if (maxTokenAgeMs !== undefined) {
+    const refusal = judgeTokenAge(maxTokenAgeMs, facts);
+    if (refusal !== undefined) return refusal;
+  }
+  if (proof !== undefined && facts.caller.token?.proof !== proof) {
+    return new Refusal('proof_missing', `the rule asks for a token proven by ${proof}`);
+  }
+  return undefined;
+}
+
+function judgeApproval(from: readonly string[], facts: Circumstances): Refusal | undefined {
+  const { approval, request, caller } = facts;
+  if (approval === undefined || request.kind !== 'http') {
+    return new Refusal('approval_missing', `the rule asks for an approval from ${from.join(', ')}`);
+  }
+  if (approval instanceof Refusal) return approval;
+  return approvalCovers(approval, request, caller, from);
+}
+
+function judgeTokenAge(maxTokenAgeMs: number, facts: Circumstances): Refusal | undefined {
+  const token = facts.caller.token;
+  if (token === undefined) {
+    return new Refusal(
+      'credential_missing',
+      'the rule limits the age of a token, and there is none',
+    );
+  }
+  if (token.issuedAt === undefined) {
+    return new Refusal('token_too_old', 'the token does not say when it was issued');
+  }
+  const ageMs = facts.nowMs - token.issuedAt * 1000;
+  if (ageMs <= maxTokenAgeMs) return undefined;
+  return new Refusal('token_too_old', `the token is ${Math.floor(ageMs / 1000)} s old`);
+}
+
+/** Undefined when the condition holds for one of the rule's templates that matched. */
+function judgeCondition(
+  candidate: Candidate,
+  facts: Circumstances,
+  matched: string,
+): string | undefined {
+  const { rule, captures } = candidate;
+  if (rule.when === undefined) return undefined;
+  let why = 'the condition is false';
+  for (const captured of captures) {
+    const value = rule.when.evaluate(conditionInput(facts, captured, matched));
+    if (value === true) return undefined;
+    if (value === false) continue;
+    if (rule.effect === 'deny') return undefined;
+    why = `the condition cannot be decided: ${value.error}`;
+  }
+  return why;
+}
+
+function conditionInput(
+  facts: Circumstances,
+  captures: ConditionInput['captures'],
+  principal: string,
+): ConditionInput {
+  const { approval, data } = facts;
+  return {
+    request: facts.request,
+    captures,
+    caller: facts.caller,
+    principal,
+    mcp: facts.mcp,
+    body: facts.body,
+    approvalClaims:
+      approval === undefined || approval instanceof Refusal ? undefined : approval.claims,
+    posture: postureEntry(facts.caller, data.posture),
+    facts: facts.facts,
+    data: data.other,
+    nowMs: facts.nowMs,
+  };
+}

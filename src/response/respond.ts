@@ -1,0 +1,152 @@
+import type { Permit } from '../decision/decide.js';
+import type { Decision, Deny } from '../decision/decision.js';
+import type { DenyCode } from '../errors.js';
+import type { Request } from '../request/request.js';
+import type { HeaderOverwrite } from '../wire/base.js';
+import { type CheckResponse, encodeCheckResponse } from '../wire/external-auth.js';
+import type { Struct } from '../wire/struct.js';
+import { challenge } from './challenge.js';
+import { headerValue } from './header-value.js';
+import { httpStatuses, rpcCodes, titles } from './status.js';
+
+export interface ResponseOptions {
+  /** Tell the upstream who was permitted, by which rule (`respond.identityHeaders`). */
+  readonly identityHeaders: boolean;
+  /** Do not forward the token that was verified (`respond.removeCredentials`). */
+  readonly removeCredentials: boolean;
+  /** URL for MCP callers' `WWW-Authenticate`; '' for none. */
+  readonly resourceMetadata: string;
+  /** Headers that carry approvals, lower case: never forwarded. */
+  readonly approvalHeaders: readonly string[];
+}
+
+/** What an answer says beside the decision. Parts are undefined where the Check was refused before. */
+export interface AnswerContext {
+  readonly decisionId: string;
+  readonly revision: string;
+  readonly request: Request | undefined;
+  /** The header that carried the verified token; undefined without one. */
+  readonly tokenHeader: string | undefined;
+  /** Set when the request is judged as MCP: its JSON-RPC id, and the error code of a broken message. */
+  readonly mcp: McpAnswer | undefined;
+}
+
+export interface McpAnswer {
+  readonly id: string | number | null;
+  readonly jsonRpcCode: number | undefined;
+}
+
+const prefix = 'x-countersign-';
+const principalHeader = `${prefix}principal`;
+const ruleHeader = `${prefix}rule`;
+const decisionHeader = `${prefix}decision`;
+const ownHeaders = [principalHeader, ruleHeader, decisionHeader];
+
+/**
+ * Turns a decision into the CheckResponse's bytes. Only a `Permit` becomes status 0, always with
+ * `ok_response`; a deny has a non-zero status and `denied_response` (ENVOY.md 0, facts 1–3).
+ */
+export function respond(
+  decision: Decision,
+  context: AnswerContext,
+  options: ResponseOptions,
+): Uint8Array {
+  return encodeCheckResponse(
+    decision.effect === 'permit'
+      ? permitResponse(decision, context, options)
+      : denyResponse(decision, context, options),
+  );
+}
+
+function permitResponse(
+  permit: Permit,
+  context: AnswerContext,
+  options: ResponseOptions,
+): CheckResponse {
+  const headers: HeaderOverwrite[] = [];
+  if (options.identityHeaders) {
+    const principal = headerValue(permit.principal);
+    if (principal !== undefined) headers.push({ key: principalHeader, value: principal });
+    const rule = headerValue(permit.rule.id);
+    if (rule !== undefined) headers.push({ key: ruleHeader, value: rule });
+    headers.push({ key: decisionHeader, value: context.decisionId });
+  }
+  const headersToRemove = removals(headers, context, options);
+  const dynamicMetadata = metadata(permit, context);
+  return { kind: 'ok', headers, headersToRemove, dynamicMetadata };
+}
+
+/** Every header of ours that the client sent or could have sent, and is not overwritten. */
+function removals(
+  set: readonly HeaderOverwrite[],
+  context: AnswerContext,
+  options: ResponseOptions,
+): readonly string[] {
+  const names = new Set([...ownHeaders, ...options.approvalHeaders]);
+  if (context.request?.kind === 'http') {
+    for (const name of context.request.headers.keys()) {
+      if (name.startsWith(prefix)) names.add(name);
+    }
+  }
+  if (options.removeCredentials && context.tokenHeader !== undefined) {
+    names.add(context.tokenHeader);
+  }
+  for (const header of set) names.delete(header.key);
+  return [...names];
+}
+
+function denyResponse(deny: Deny, context: AnswerContext, options: ResponseOptions): CheckResponse {
+  const { code } = deny;
+  const isGrpc = context.request?.kind === 'http' && context.request.grpc !== undefined;
+  const status = httpStatuses[code];
+  // Envoy translates 400 into gRPC INTERNAL, which clients read as a fault of the server.
+  const httpStatus = isGrpc && status === 400 ? 403 : status;
+  const headers: HeaderOverwrite[] = [{ key: decisionHeader, value: context.decisionId }];
+  if (status === 401) {
+    const value = challenge(code, context.mcp === undefined ? '' : options.resourceMetadata);
+    headers.push({ key: 'www-authenticate', value });
+  }
+  const body = isGrpc ? `${titles[code]} (${code})` : denyBody(code, httpStatus, context, headers);
+  const dynamicMetadata = metadata(deny, context);
+  return {
+    kind: 'denied',
+    status: rpcCodes[httpStatus],
+    httpStatus,
+    headers,
+    body,
+    dynamicMetadata,
+  };
+}
+
+/** Adds the content type and gives the body: JSON-RPC 2.0 §5.1 for MCP, else RFC 9457. */
+function denyBody(
+  code: DenyCode,
+  status: number,
+  context: AnswerContext,
+  headers: HeaderOverwrite[],
+): string {
+  const decision = context.decisionId;
+  const title = titles[code];
+  if (context.mcp !== undefined) {
+    headers.push({ key: 'content-type', value: 'application/json' });
+    const error = {
+      code: context.mcp.jsonRpcCode ?? status,
+      message: title,
+      data: { code, decision },
+    };
+    return JSON.stringify({ jsonrpc: '2.0', id: context.mcp.id, error });
+  }
+  headers.push({ key: 'content-type', value: 'application/problem+json' });
+  const type = `urn:countersign:code:${code}`;
+  return JSON.stringify({ type, title, status, code, decision });
+}
+
+function metadata(decision: Decision, context: AnswerContext): Struct {
+  return {
+    decision: context.decisionId,
+    code: decision.code,
+    rule: decision.rule?.id ?? '',
+    principal: decision.principal,
+    revision: context.revision,
+  };
+}
