@@ -1,0 +1,121 @@
+import { Refusal } from '../errors.js';
+import { isJsonObject, type JsonObject, type JsonValue, member } from '../json/json-value.js';
+import { mcpHeaderFault } from './mcp-headers.js';
+import { filterMessage, filterFault } from './mcp-filter.js';
+import { isJsonType, parseBody } from './read-body.js';
+import type { HttpRequest, McpMessage } from './request.js';
+
+/** JSON-RPC error codes of a message that is refused (JSON-RPC 2.0 §5.1; MCP 2026-07-28). */
+export const jsonRpc = { parse: -32700, invalid: -32600, headerMismatch: -32020 } as const;
+export type JsonRpcCode = (typeof jsonRpc)[keyof typeof jsonRpc];
+
+export type McpId = string | number | null;
+
+/** `mcp_malformed`, with what a JSON-RPC error answer needs. */
+export class McpRefusal extends Refusal {
+  readonly jsonRpcCode: JsonRpcCode;
+  readonly id: McpId;
+  constructor(detail: string, jsonRpcCode: JsonRpcCode, id: McpId) {
+    super('mcp_malformed', detail);
+    this.jsonRpcCode = jsonRpcCode;
+    this.id = id;
+  }
+}
+
+/**
+ * Reads an MCP request (Streamable HTTP): the one JSON-RPC message of a POST, from the whole body
+ * or, where Envoy sends none, from what its MCP filter wrote. A batch, a client's response and
+ * everything that two parsers could read differently is refused. GET and DELETE carry no message.
+ */
+export function readMcp(request: HttpRequest): McpMessage | McpRefusal {
+  if (request.method === 'GET' || request.method === 'DELETE') return { kind: 'none' };
+  if (request.method !== 'POST') return invalid('MCP is spoken by POST, GET and DELETE');
+  const message = readMessage(request);
+  if (message instanceof McpRefusal) return message;
+  const fault = mcpHeaderFault(request.headers, message);
+  if (fault === undefined) return message;
+  return new McpRefusal(fault, jsonRpc.headerMismatch, message.id ?? null);
+}
+
+function invalid(detail: string, id: McpId = null): McpRefusal {
+  return new McpRefusal(detail, jsonRpc.invalid, id);
+}
+
+type Message = McpMessage & { kind: 'message' };
+
+function readMessage(request: HttpRequest): Message | McpRefusal {
+  const { body } = request;
+  if (body.state === 'absent') {
+    const value = filterMessage(request.envoy.metadata);
+    return value === undefined ? invalid('the request has no message') : readJsonRpc(value, false);
+  }
+  if (body.state === 'unknown') return invalid(`the body is not known whole: ${body.why}`);
+  if (!isJsonType(request.headers.get('content-type')?.[0])) {
+    return invalid('the content type is not application/json');
+  }
+  const parsed = parseBody(body.bytes);
+  if (!parsed.ok) {
+    return new McpRefusal(`the message cannot be read: ${parsed.why}`, jsonRpc.parse, null);
+  }
+  const message = readJsonRpc(parsed.value, true);
+  if (message instanceof McpRefusal) return message;
+  const fault = filterFault(request.envoy.metadata, message);
+  return fault === undefined ? message : invalid(fault, message.id ?? null);
+}
+
+/** @param isWhole whether absent arguments are none, rather than not known */
+function readJsonRpc(value: JsonValue, isWhole: boolean): Message | McpRefusal {
+  if (!isJsonObject(value)) return invalid('the message is not one JSON-RPC object');
+  const id = member(value, 'id');
+  if (id !== undefined && typeof id !== 'string' && !Number.isSafeInteger(id)) {
+    return invalid('the id is neither a string nor an integer');
+  }
+  const known = typeof id === 'string' || typeof id === 'number' ? id : undefined;
+  const fail = (detail: string) => invalid(detail, known ?? null);
+  const method = member(value, 'method');
+  const params = member(value, 'params');
+  if (member(value, 'jsonrpc') !== '2.0') return fail('jsonrpc is not "2.0"');
+  if (typeof method !== 'string' || method === '') return fail('there is no method');
+  if (Object.hasOwn(value, 'result') || Object.hasOwn(value, 'error')) {
+    return fail('the message is a request and a response at once');
+  }
+  if (params !== undefined && !isJsonObject(params)) return fail('params is not an object');
+  return readParams(known, method, params, isWhole) ?? fail(`the params of ${method} are not its own`);
+}
+
+/** Which member of `params` names the target, by method. */
+const targets: ReadonlyMap<string, { member: string; as: 'tool' | 'resource' | 'prompt' }> = new Map(
+  [
+    ['tools/call', { member: 'name', as: 'tool' }],
+    ['prompts/get', { member: 'name', as: 'prompt' }],
+    ['resources/read', { member: 'uri', as: 'resource' }],
+    ['resources/subscribe', { member: 'uri', as: 'resource' }],
+    ['resources/unsubscribe', { member: 'uri', as: 'resource' }],
+  ],
+);
+
+function readParams(
+  id: string | number | undefined,
+  method: string,
+  params: JsonObject | undefined,
+  isWhole: boolean,
+): Message | undefined {
+  const target = targets.get(method);
+  const message = {
+    kind: 'message',
+    id,
+    method,
+    tool: undefined,
+    resource: undefined,
+    prompt: undefined,
+    arguments: undefined,
+    params,
+  } as const;
+  if (target === undefined) return message;
+  const name = member(params, target.member);
+  if (typeof name !== 'string' || name === '') return undefined;
+  if (target.as === 'resource') return { ...message, resource: name };
+  const given = member(params, 'arguments');
+  if (given !== undefined && !isJsonObject(given)) return undefined;
+  return { ...message, [target.as]: name, arguments: given ?? (isWhole ? {} : undefined) };
+}

@@ -1,0 +1,34 @@
+import protobuf from 'google-protobuf';
+
+export type Writer = protobuf.BinaryWriter;
+
+/** Runs an encoder and gives the message's bytes. */
+export function encode(write: (writer: Writer) => void): Uint8Array {
+  const writer = new protobuf.BinaryWriter();
+  write(writer);
+  return writer.getResultBuffer();
+}
+
+/** Writes a submessage, also when it is empty: presence is part of what it says. */
+export function writeMessage(writer: Writer, field: number, write: (writer: Writer) => void): void {
+  writer.writeMessage(field, null, (_: unknown, inner: Writer) => write(inner));
+}
+
+/** Writes a proto3 string: '' is not written. */
+export function writeString(writer: Writer, field: number, value: string): void {
+  if (value !== '') writer.writeString(field, value);
+}
+
+export function writeMap<V>(
+  writer: Writer,
+  field: number,
+  map: ReadonlyMap<string, V>,
+  writeValue: (writer: Writer, value: V) => void,
+): void {
+  for (const [key, value] of map) {
+    writeMessage(writer, field, (entry) => {
+      writeString(entry, 1, key);
+      writeValue(entry, value);
+    });
+  }
+}
