@@ -70,8 +70,11 @@ export type Code = 'permitted' | DenyCode;
 export class Refusal {
   readonly code: DenyCode;
   readonly detail: string;
-  constructor(code: DenyCode, detail: string) {
+  /** A fresh nonce that the caller's next DPoP proof must carry (RFC 9449 §8). */
+  readonly dpopNonce: string | undefined;
+  constructor(code: DenyCode, detail: string, dpopNonce?: string) {
     this.code = code;
     this.detail = detail;
+    this.dpopNonce = dpopNonce;
   }
 }

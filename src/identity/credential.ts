@@ -1,0 +1,59 @@
+import { Refusal } from '../errors.js';
+import type { Headers } from '../request/request.js';
+
+/** A token as it was sent; nothing of it is verified. */
+export interface Credential {
+  /** Lower case. */
+  readonly header: string;
+  readonly scheme: 'bearer' | 'dpop' | 'bare';
+  readonly token: string;
+}
+
+/**
+ * The one token of the request, from `authorization` (Bearer or DPoP, RFC 6750 §2.1, RFC 9449 §7.1)
+ * or from another header that an issuer is configured for (bare). Undefined without one: another
+ * scheme counts as no token. Two values, however they arrive, are `credential_ambiguous`.
+ * @param headers names of all credential headers, lower case
+ */
+export function readCredential(
+  request: Headers,
+  headers: readonly string[],
+): Credential | undefined | Refusal {
+  let found: Credential | undefined;
+  for (const header of headers) {
+    const lines = request.get(header);
+    if (lines === undefined) continue;
+    const read = readLine(header, lines);
+    if (read instanceof Refusal) return read;
+    if (read === undefined) continue;
+    if (found !== undefined) return ambiguous(`${found.header} and ${header} both carry a token`);
+    found = read;
+  }
+  return found;
+}
+
+function ambiguous(detail: string): Refusal {
+  return new Refusal('credential_ambiguous', detail);
+}
+
+function malformed(detail: string): Refusal {
+  return new Refusal('credential_malformed', detail);
+}
+
+function readLine(header: string, lines: readonly string[]): Credential | undefined | Refusal {
+  const [line = ''] = lines;
+  if (lines.length > 1) return ambiguous(`${header} is given ${lines.length} times`);
+  if (header === 'authorization') return readAuthorization(line);
+  if (line.includes(',')) return ambiguous(`${header} has two values`);
+  return line === '' ? malformed(`${header} is empty`) : { header, scheme: 'bare', token: line };
+}
+
+function readAuthorization(line: string): Credential | undefined | Refusal {
+  const schemes = line.match(/(?:^|,)\s*(?:bearer|dpop)(?![a-z0-9-])/gi) ?? [];
+  if (schemes.length === 0) return undefined;
+  if (line.includes(',')) return ambiguous('authorization has two values');
+  const [, name = '', token = ''] = /^(bearer|dpop) +([^\s]+)$/i.exec(line) ?? [];
+  if (token === '') return malformed('authorization is not a scheme, blanks and a token');
+  const scheme = name.toLowerCase() === 'dpop' ? 'dpop' : 'bearer';
+  return { header: 'authorization', scheme, token };
+}

@@ -1,0 +1,105 @@
+import { X509Certificate as NodeCertificate } from 'node:crypto';
+import {
+  BasicConstraintsExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
+  X509Certificate,
+} from '@peculiar/x509';
+import { Refusal } from '../errors.js';
+import type { BundleSource } from '../trust/key-source.js';
+import type { SpiffeId } from './caller.js';
+
+/** What X509-SVID rules look at, read once per certificate. Seconds since the epoch. */
+export interface Certificate {
+  readonly uris: readonly string[];
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly sha256: string;
+  /** Why it is no leaf that may authenticate (X509-SVID §4); undefined when it is one. */
+  readonly leafFault: string | undefined;
+  readonly certificate: NodeCertificate;
+}
+
+const maxPemLength = 64 * 1024;
+
+/**
+ * Reads `source.certificate`: the URL-encoded PEM of the leaf (ENVOY-MEASURED.md 2); behind the
+ * first PEM block nothing is read.
+ */
+export function parseCertificate(encodedPem: string): Certificate | Refusal {
+  if (encodedPem.length > maxPemLength) return invalid('the certificate is too long');
+  try {
+    const pem = encodedPem.startsWith('-----BEGIN CERT') ? encodedPem : decodeURIComponent(encodedPem);
+    const node = new NodeCertificate(pem);
+    const x509 = new X509Certificate(new Uint8Array(node.raw));
+    const names = x509.getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
+    return {
+      uris: names.filter(({ type }) => type === 'url').map(({ value }) => value),
+      notBefore: Math.floor(x509.notBefore.getTime() / 1000),
+      notAfter: Math.floor(x509.notAfter.getTime() / 1000),
+      sha256: node.fingerprint256.replaceAll(':', '').toLowerCase(),
+      leafFault: leafFault(x509, node),
+      certificate: node,
+    };
+  } catch {
+    return invalid('the certificate cannot be read');
+  }
+}
+
+function invalid(detail: string): Refusal {
+  return new Refusal('peer_invalid', detail);
+}
+
+/** X509-SVID §4: the constraints of a leaf. */
+function leafFault(x509: X509Certificate, node: NodeCertificate): string | undefined {
+  if (node.ca || x509.getExtension(BasicConstraintsExtension)?.ca === true) {
+    return 'the certificate is an authority';
+  }
+  const usage = x509.getExtension(KeyUsagesExtension);
+  if (usage === null || !usage.critical) return 'the certificate has no critical key usage';
+  const forbidden = KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign;
+  if ((usage.usages & forbidden) !== 0) return 'the certificate may sign certificates';
+  if ((usage.usages & KeyUsageFlags.digitalSignature) === 0) {
+    return 'the certificate may not sign';
+  }
+  const { asymmetricKeyType, asymmetricKeyDetails } = node.publicKey;
+  if (asymmetricKeyType === 'rsa' && (asymmetricKeyDetails?.modulusLength ?? 0) < 2048) {
+    return 'the RSA key has fewer than 2048 bits';
+  }
+  return undefined;
+}
+
+/** Holds a certificate to the id it is sent for (X509-SVID §5.2); the dates count on every request. */
+export function checkSvid(
+  certificate: Certificate,
+  id: SpiffeId,
+  bundles: BundleSource | undefined,
+  nowMs: number,
+): Refusal | undefined {
+  const { uris, leafFault: fault, notBefore, notAfter } = certificate;
+  if (uris.length !== 1) return invalid(`the certificate has ${uris.length} URI SANs, not one`);
+  if (uris[0] !== id.text) return invalid('the principal is not the URI SAN of the certificate');
+  if (fault !== undefined) return invalid(fault);
+  const now = nowMs / 1000;
+  if (now < notBefore || now > notAfter) return invalid('the certificate is outside its dates');
+  const authorities = bundles?.x509Authorities(id.trustDomain);
+  if (authorities === undefined || authorities instanceof Refusal) return authorities;
+  const isIssued = authorities.some((der) => isIssuedBy(certificate.certificate, der, nowMs));
+  return isIssued ? undefined : invalid('no authority of the trust domain issued the certificate');
+}
+
+/**
+ * RFC 5280 §6 for a path of one: Envoy sends the leaf alone, so an authority of the bundle must have
+ * issued it. Where intermediates issue leaves, the bundle has to list them.
+ */
+function isIssuedBy(leaf: NodeCertificate, authorityDer: Uint8Array, nowMs: number): boolean {
+  try {
+    const authority = new NodeCertificate(authorityDer);
+    const isValid =
+      nowMs >= Date.parse(authority.validFrom) && nowMs <= Date.parse(authority.validTo);
+    return authority.ca && isValid && leaf.checkIssued(authority) && leaf.verify(authority.publicKey);
+  } catch {
+    return false;
+  }
+}
