@@ -7,7 +7,7 @@ export interface VerificationKey {
   /** The JWK's `alg`, when it names one: then the key verifies nothing else. */
   readonly alg: string | undefined;
   readonly key: KeyObject;
-  /** RFC 7638 SHA-256 thumbprint, base64url: one key is the same key under every name. */
+  /** SHA-256 of the public key (SPKI DER), base64url: one key is the same key under every name. */
   readonly thumbprint: string;
 }
 
