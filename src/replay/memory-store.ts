@@ -23,7 +23,9 @@ export function memoryStore(maxEntries: number, nowMs: () => number): ReplayStor
     const before = Math.floor(now / bucketMs);
     for (const [bucket, keys] of buckets) {
       if (bucket >= before) continue;
-      for (const key of keys) entries.delete(key);
+      for (const key of keys) {
+        if ((entries.get(key)?.untilMs ?? 0) <= now) entries.delete(key);
+      }
       buckets.delete(bucket);
     }
   };
