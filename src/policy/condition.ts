@@ -1,12 +1,17 @@
 import type { Caller } from '../identity/caller.js';
+import { CelScalar, celEnv, isCelError, parse, plan } from '@bufbuild/cel';
 import type { JsonObject, JsonValue } from '../json/json-value.js';
 import type { McpMessage, Request } from '../request/request.js';
-import type { Captures } from './policy-set.js';
+import type { Captures } from '../request/template.js';
+import { type CheckedCondition, type ConditionFault, checkCondition } from './condition-check.js';
+import { conditionFunctions } from './condition-functions.js';
+import { binders, type Shape, variableShapes } from './condition-variables.js';
+import type { TimeWindow } from './time-window.js';
 
 /** A compiled `when`. */
 export interface Condition {
   readonly source: string;
-  /** The variables it reads, by root and first member: `token`, `request.body`, `approval`, … */
+  /** The variables it reads: `token`, `approval`, and each with the member read, `request.body`. */
   readonly reads: ReadonlySet<string>;
   /** Names of request headers it reads, lower case (for the log's `full` detail). */
   readonly headers: ReadonlySet<string>;
@@ -36,3 +41,129 @@ export interface ConditionInput {
   readonly data: JsonObject;
   readonly nowMs: number;
 }
+
+/** What the conditions of one rule may name. */
+export interface ConditionScope {
+  /** Captures of any of the rule's templates. */
+  readonly captures: readonly string[];
+  readonly facts: JsonObject;
+  /** Names of the data files. */
+  readonly dataFiles: readonly string[];
+  readonly windows: ReadonlyMap<string, TimeWindow>;
+}
+
+const maxLength = 4096;
+
+/**
+ * Compiles a CEL condition, checked at load. Regular expressions run in linear time. The result
+ * is true, false or an error; the library returns its errors as values, which are truthy, so only
+ * the booleans themselves count.
+ */
+export function compileCondition(
+  source: string,
+  scope: ConditionScope,
+): Condition | readonly ConditionFault[] {
+  if (source.length > maxLength) {
+    return [fault(0, `a condition has at most ${maxLength} characters`)];
+  }
+  const parsed = parseExpression(source);
+  if ('message' in parsed) return [parsed];
+  const shapes = shapesOf(scope);
+  const positions = parsed.sourceInfo?.positions ?? {};
+  const windows = new Set(scope.windows.keys());
+  const checked = checkCondition(parsed.expr, positions, shapes, windows);
+  const faults = [...checked.faults, ...patternFaults(source)];
+  if (faults.length > 0) return faults.sort((a, b) => a.offset - b.offset);
+  const names = [...checked.reads.keys()];
+  const variables = Object.fromEntries(names.map((name) => [name, CelScalar.DYN]));
+  const environment = celEnv({ variables, funcs: conditionFunctions(scope.windows) });
+  const run = plan(environment, parsed.expr) as (bindings: Record<string, unknown>) => unknown;
+  return {
+    source,
+    reads: readsOf(checked),
+    headers: checked.headers,
+    evaluate: (input) => evaluate(run, checked, input),
+  };
+}
+
+function fault(offset: number, message: string): ConditionFault {
+  return { offset, message, suggestion: undefined };
+}
+
+function parseExpression(source: string): ReturnType<typeof parse> | ConditionFault {
+  try {
+    return parse(source);
+  } catch (error) {
+    const { rawMessage, location } = error as {
+      rawMessage?: string;
+      location?: { start?: { offset?: number } };
+    };
+    return fault(location?.start?.offset ?? 0, `this is not CEL: ${rawMessage ?? 'it ends too soon'}`);
+  }
+}
+
+function shapesOf(scope: ConditionScope): Readonly<Record<string, Shape>> {
+  const members = (names: readonly string[], shape: Shape) => ({
+    members: Object.fromEntries(names.map((name) => [name, shape])),
+  });
+  return {
+    ...variableShapes,
+    path: members(scope.captures, 'string'),
+    facts: {
+      members: Object.fromEntries(
+        Object.entries(scope.facts).map(([name, value]) => [name, shapeOfValue(value)]),
+      ),
+    },
+    data: members(scope.dataFiles, 'any'),
+  };
+}
+
+function shapeOfValue(value: JsonValue): Shape {
+  if (typeof value === 'string') return 'string';
+  if (typeof value === 'number') return 'number';
+  return typeof value === 'boolean' ? 'bool' : 'any';
+}
+
+/** Every literal pattern of `matches` is compiled once here, so that none fails at a request. */
+function patternFaults(source: string): readonly ConditionFault[] {
+  const literals = source.matchAll(/\.matches\(\s*(r?"(?:[^"\\]|\\.)*"|r?'(?:[^'\\]|\\.)*')\s*\)/g);
+  return [...literals].flatMap((match) => {
+    const run = plan(celEnv({}), parse(`"".matches(${match[1]})`)) as () => unknown;
+    return typeof run() === 'boolean'
+      ? []
+      : [fault(match.index, 'the pattern is no regular expression (RE2)')];
+  });
+}
+
+function readsOf({ reads }: CheckedCondition): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const [root, members] of reads) {
+    names.add(root);
+    const all = Object.keys((variableShapes[root] as { members?: object } | undefined)?.members ?? {});
+    for (const member of members.has('*') ? all : members) names.add(`${root}.${member}`);
+  }
+  return names;
+}
+
+function evaluate(
+  run: (bindings: Record<string, unknown>) => unknown,
+  { reads }: CheckedCondition,
+  input: ConditionInput,
+): boolean | ConditionError {
+  const bindings: Record<string, unknown> = {};
+  for (const [name, members] of reads) {
+    const value = binders[name]?.(input, members);
+    if (value === undefined) bindings[name] = absent;
+    else bindings[name] = value;
+  }
+  try {
+    const result = run(bindings);
+    if (result === true || result === false) return result;
+    return { error: isCelError(result) ? result.message : 'the result is neither true nor false' };
+  } catch {
+    return { error: 'the expression cannot be evaluated' };
+  }
+}
+
+/** Stands for a variable that has no value: it has no members, and equals nothing of a request. */
+const absent = Object.freeze(Object.create(null));

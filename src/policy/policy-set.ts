@@ -1,7 +1,9 @@
-import type { Caller } from '../identity/caller.js';
 import type { HttpRequest, McpMessage, Request } from '../request/request.js';
-import type { Template } from '../request/template.js';
+import type { Captures, Template } from '../request/template.js';
+import type { AddressRanges } from './address-ranges.js';
 import type { Condition } from './condition.js';
+import type { Principal } from './principal.js';
+import type { TimeWindow } from './time-window.js';
 
 /** All rules of all policy files, compiled once; immutable, replaced whole. */
 export interface PolicySet {
@@ -22,9 +24,6 @@ export interface Candidate {
   /** Never empty; one empty object where the rule has no template with captures. */
   readonly captures: readonly Captures[];
 }
-
-/** Capture name → decoded segment. Null prototype. */
-export type Captures = { readonly [name: string]: string };
 
 export interface Rule {
   readonly id: string;
@@ -73,28 +72,6 @@ export interface McpRoute {
 export interface TcpRoute {
   readonly ports: ReadonlySet<number> | undefined;
   readonly sni: readonly string[] | undefined;
-}
-
-/** A named caller of the policy, or one of the built-ins `anyone` and `authenticated`. */
-export interface Principal {
-  readonly name: string;
-  /**
-   * The id by which the caller is this principal (SPIFFE id or `issuerName:subject`; '' for
-   * `anyone` without an identity), or undefined when it is not.
-   */
-  match(caller: Caller): string | undefined;
-}
-
-/** A set of CIDRs. */
-export interface AddressRanges {
-  readonly text: readonly string[];
-  contains(ip: string): boolean;
-}
-
-/** A named window of wall-clock time in one zone. */
-export interface TimeWindow {
-  readonly name: string;
-  contains(epochMs: number): boolean;
 }
 
 export interface Requirements {

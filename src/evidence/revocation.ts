@@ -1,0 +1,40 @@
+import { Refusal } from '../errors.js';
+import { type Caller, callerIds } from '../identity/caller.js';
+import { pairKey, type Revocations } from './data-files.js';
+
+/**
+ * Whether anything that the caller showed is revoked: its token, the key that signed it, its
+ * certificate, or one of its identities. Asked on every Check, behind every cache.
+ */
+export function findRevocation(caller: Caller, revocations: Revocations): Refusal | undefined {
+  const { peer, token } = caller;
+  if (token !== undefined) {
+    if (token.jti !== undefined && revocations.tokens.has(pairKey(token.issuer, token.jti))) {
+      return revoked('the token');
+    }
+    if (token.keyId !== undefined && revocations.keys.has(pairKey(token.issuer, token.keyId))) {
+      return revoked('the key of the token');
+    }
+  }
+  const sha256 = peer?.certificate?.sha256;
+  if (sha256 !== undefined && revocations.certificates.has(sha256)) return revoked('the certificate');
+  if (revocations.identities.size === 0) return undefined;
+  for (const id of callerIds(caller)) {
+    const before = revocations.identities.get(id);
+    if (before !== undefined && isIssuedBefore(caller, id, before)) return revoked(id);
+  }
+  return undefined;
+}
+
+function revoked(what: string): Refusal {
+  return new Refusal('revoked', `${what} is revoked`);
+}
+
+/**
+ * Whether the credential by which the caller is `id` was issued before `seconds` (a token's `iat`,
+ * a certificate's start). One that does not say when counts as issued before.
+ */
+export function isIssuedBefore({ peer, token }: Caller, id: string, seconds: number): boolean {
+  if (peer?.spiffeId.text === id && (peer.certificate?.notBefore ?? -1) < seconds) return true;
+  return token?.id === id && (token.issuedAt ?? -1) < seconds;
+}

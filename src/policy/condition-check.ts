@@ -1,0 +1,333 @@
+import type { Expr } from '@bufbuild/cel-spec/cel/expr/syntax_pb.js';
+import { didYouMean } from '../document/did-you-mean.js';
+import { literalChecks } from './condition-functions.js';
+import type { Shape } from './condition-variables.js';
+
+/** Something wrong with an expression, at a character of its source. */
+export interface ConditionFault {
+  readonly offset: number;
+  readonly message: string;
+  readonly suggestion: string | undefined;
+}
+
+export interface CheckedCondition {
+  readonly faults: readonly ConditionFault[];
+  /** Variable → the members it reads; the member '*' where they cannot be told. */
+  readonly reads: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Names of the headers it reads, lower case. */
+  readonly headers: ReadonlySet<string>;
+}
+
+type Type = 'bool' | 'string' | 'number' | 'timestamp' | 'list' | 'map' | 'null' | 'any';
+
+const maxNesting = 2;
+const comparisons = new Set(['_==_', '_!=_', '_<_', '_<=_', '_>_', '_>=_']);
+
+/** Result types of the functions that a condition may call: CEL's standard ones and our own. */
+const functions: Readonly<Record<string, Type>> = {
+  '_==_': 'bool',
+  '_!=_': 'bool',
+  '_<_': 'bool',
+  '_<=_': 'bool',
+  '_>_': 'bool',
+  '_>=_': 'bool',
+  '_&&_': 'bool',
+  '_||_': 'bool',
+  '!_': 'bool',
+  '@in': 'bool',
+  '_in_': 'bool',
+  '@not_strictly_false': 'bool',
+  '_?_:_': 'any',
+  '_+_': 'any',
+  '_-_': 'any',
+  '_*_': 'number',
+  '_/_': 'number',
+  '_%_': 'number',
+  '-_': 'number',
+  '_[_]': 'any',
+  size: 'number',
+  startsWith: 'bool',
+  endsWith: 'bool',
+  contains: 'bool',
+  matches: 'bool',
+  int: 'number',
+  uint: 'number',
+  double: 'number',
+  string: 'string',
+  bytes: 'any',
+  bool: 'bool',
+  dyn: 'any',
+  type: 'any',
+  timestamp: 'timestamp',
+  duration: 'any',
+  getFullYear: 'number',
+  getMonth: 'number',
+  getDate: 'number',
+  getDayOfMonth: 'number',
+  getDayOfWeek: 'number',
+  getDayOfYear: 'number',
+  getHours: 'number',
+  getMinutes: 'number',
+  getSeconds: 'number',
+  getMilliseconds: 'number',
+  inCidr: 'bool',
+  isSpiffe: 'bool',
+  inWindow: 'bool',
+};
+
+/**
+ * Walks a parsed expression against the declared variables: unknown names, members, captures and
+ * functions, comparisons that can never be true, patterns that are no literals, and a result that
+ * can never be boolean.
+ */
+export function checkCondition(
+  expression: Expr,
+  positions: Readonly<Record<string, number>>,
+  shapes: Readonly<Record<string, Shape>>,
+  windows: ReadonlySet<string>,
+): CheckedCondition {
+  const checker = new Checker(positions, shapes, windows);
+  const type = checker.typeOf(expression, new Set(), 0);
+  if (type !== 'bool' && type !== 'any') {
+    checker.fault(expression, `a condition is true or false; this is a ${type}`);
+  }
+  return checker;
+}
+
+class Checker implements CheckedCondition {
+  readonly faults: ConditionFault[] = [];
+  readonly reads = new Map<string, Set<string>>();
+  readonly headers = new Set<string>();
+  readonly #positions: Readonly<Record<string, number>>;
+  readonly #shapes: Readonly<Record<string, Shape>>;
+  readonly #windows: ReadonlySet<string>;
+
+  constructor(
+    positions: Readonly<Record<string, number>>,
+    shapes: Readonly<Record<string, Shape>>,
+    windows: ReadonlySet<string>,
+  ) {
+    this.#positions = positions;
+    this.#shapes = shapes;
+    this.#windows = windows;
+  }
+
+  fault(at: Expr, message: string, suggestion?: string): void {
+    this.faults.push({ offset: this.#positions[String(at.id)] ?? 0, message, suggestion });
+  }
+
+  /** @param locals variables of the comprehensions around the expression */
+  typeOf(expr: Expr, locals: ReadonlySet<string>, nesting: number): Type {
+    const { exprKind } = expr;
+    switch (exprKind.case) {
+      case 'constExpr':
+        return constantType(exprKind.value.constantKind.case);
+      case 'identExpr':
+      case 'selectExpr':
+        return this.#typeOfPath(expr, locals, nesting);
+      case 'callExpr': {
+        const { function: name, target, args } = exprKind.value;
+        return this.#typeOfCall(expr, name, target, args, locals, nesting);
+      }
+      case 'listExpr':
+        for (const element of exprKind.value.elements) this.typeOf(element, locals, nesting);
+        return 'list';
+      case 'structExpr':
+        for (const { keyKind, value } of exprKind.value.entries) {
+          if (keyKind.case === 'mapKey') this.typeOf(keyKind.value, locals, nesting);
+          if (value !== undefined) this.typeOf(value, locals, nesting);
+        }
+        return 'map';
+      case 'comprehensionExpr':
+        return this.#typeOfComprehension(expr, locals, nesting);
+      default:
+        return 'any';
+    }
+  }
+
+  #typeOfComprehension(expr: Expr, locals: ReadonlySet<string>, nesting: number): Type {
+    if (expr.exprKind.case !== 'comprehensionExpr') return 'any';
+    const { iterVar, iterVar2, accuVar, iterRange, accuInit, loopCondition, loopStep, result } =
+      expr.exprKind.value;
+    if (nesting >= maxNesting) this.fault(expr, `macros over lists nest at most ${maxNesting} deep`);
+    const inner = new Set([...locals, iterVar, iterVar2, accuVar]);
+    const type = accuInit === undefined ? 'any' : this.typeOf(accuInit, locals, nesting);
+    if (iterRange !== undefined) this.typeOf(iterRange, locals, nesting + 1);
+    for (const part of [loopCondition, loopStep, result]) {
+      if (part !== undefined) this.typeOf(part, inner, nesting + 1);
+    }
+    // exists_one counts, and compares the count in its result.
+    return type === 'number' ? 'bool' : type;
+  }
+
+  #typeOfCall(
+    expr: Expr,
+    name: string,
+    target: Expr | undefined,
+    args: readonly Expr[],
+    locals: ReadonlySet<string>,
+    nesting: number,
+  ): Type {
+    if (name === '_[_]') {
+      const path = pathOf(expr);
+      if (path !== undefined && !locals.has(path.root)) {
+        return this.#typeOfPath(expr, locals, nesting);
+      }
+    }
+    const all = target === undefined ? args : [target, ...args];
+    const types = all.map((arg) => this.typeOf(arg, locals, nesting));
+    const result = functions[name];
+    if (result === undefined) {
+      const known = Object.keys(functions).filter((known) => /^[a-z]/i.test(known));
+      this.fault(expr, `unknown function "${name}"`, didYouMean(name, known));
+      return 'any';
+    }
+    this.#checkArguments(expr, name, args);
+    if (comparisons.has(name)) this.#checkComparison(expr, types);
+    if (name === '_&&_' || name === '_||_' || name === '!_') this.#checkBooleans(all, types);
+    return result;
+  }
+
+  #checkArguments(expr: Expr, name: string, args: readonly Expr[]): void {
+    const literal = literalOf(args[0]);
+    if (name === 'matches') {
+      if (literal === undefined) this.fault(expr, 'the pattern of matches() is a literal text');
+    } else if (name === 'inWindow') {
+      if (literal === undefined || !this.#windows.has(literal)) {
+        const suggestion = didYouMean(literal ?? '', [...this.#windows]);
+        this.fault(expr, 'inWindow() names a window of the policy', suggestion);
+      }
+    } else if (literal !== undefined) {
+      const message = literalChecks[name]?.(literal);
+      if (message !== undefined) this.fault(expr, message);
+    }
+  }
+
+  #checkComparison(expr: Expr, [left = 'any', right = 'any']: readonly Type[]): void {
+    const free: readonly Type[] = ['any', 'null'];
+    if (left === right || free.includes(left) || free.includes(right)) return;
+    this.fault(expr, `a ${left} and a ${right} are never equal`);
+  }
+
+  #checkBooleans(args: readonly Expr[], types: readonly Type[]): void {
+    for (const [index, type] of types.entries()) {
+      const arg = args[index];
+      if (type !== 'bool' && type !== 'any' && arg !== undefined) {
+        this.fault(arg, `true or false is expected here; this is a ${type}`);
+      }
+    }
+  }
+
+  /** A variable with the members selected from it, by name or by literal index. */
+  #typeOfPath(expr: Expr, locals: ReadonlySet<string>, nesting: number): Type {
+    const path = pathOf(expr);
+    if (path === undefined) {
+      const operand = operandOf(expr);
+      if (operand !== undefined) this.typeOf(operand, locals, nesting);
+      return isPresenceTest(expr) ? 'bool' : 'any';
+    }
+    for (const index of path.indexes) this.typeOf(index, locals, nesting);
+    if (locals.has(path.root)) return isPresenceTest(expr) ? 'bool' : 'any';
+    const shape = this.#shapes[path.root];
+    if (shape === undefined) {
+      this.fault(path.at, `unknown variable "${path.root}"`, didYouMean(path.root, Object.keys(this.#shapes)));
+      return 'any';
+    }
+    this.#note(path);
+    const type = this.#walk(expr, path, shape);
+    return isPresenceTest(expr) ? 'bool' : type;
+  }
+
+  #note({ root, steps }: AccessPath): void {
+    const members = this.reads.get(root) ?? new Set();
+    this.reads.set(root, members.add(steps[0] ?? '*'));
+    if (root !== 'request' || (steps[0] ?? 'headers') !== 'headers') return;
+    this.headers.add(steps[1]?.toLowerCase() ?? '*');
+  }
+
+  #walk(expr: Expr, path: AccessPath, root: Shape): Type {
+    let shape: Shape = root;
+    let name = path.root;
+    for (const step of path.steps) {
+      if (typeof shape === 'string') {
+        if (shape === 'map' || shape === 'any') return 'any';
+        if (shape === 'list' && step === undefined) return 'any';
+        this.fault(expr, `"${name}" is a ${shape} and has no members`);
+        return 'any';
+      }
+      if (step === undefined) return 'any';
+      const next: Shape | undefined = Object.hasOwn(shape.members, step)
+        ? shape.members[step]
+        : undefined;
+      if (next === undefined) {
+        const allowed = Object.keys(shape.members);
+        this.fault(expr, `"${name}" has no "${step}"`, didYouMean(step, allowed));
+        return 'any';
+      }
+      name = `${name}.${step}`;
+      shape = next;
+    }
+    return typeof shape === 'string' ? shape : 'map';
+  }
+}
+
+interface AccessPath {
+  readonly root: string;
+  readonly at: Expr;
+  /** Members in order; undefined for an index that is not a literal. */
+  readonly steps: readonly (string | undefined)[];
+  /** Index expressions that are not literals. */
+  readonly indexes: readonly Expr[];
+}
+
+function pathOf(expr: Expr): AccessPath | undefined {
+  const { exprKind } = expr;
+  if (exprKind.case === 'identExpr') {
+    const root = exprKind.value.name.replace(/^\./, '');
+    return { root, at: expr, steps: [], indexes: [] };
+  }
+  const operand = operandOf(expr);
+  const inner = operand === undefined ? undefined : pathOf(operand);
+  if (inner === undefined) return undefined;
+  if (exprKind.case === 'selectExpr') {
+    return { ...inner, steps: [...inner.steps, exprKind.value.field] };
+  }
+  const index = exprKind.case === 'callExpr' ? exprKind.value.args[1] : undefined;
+  if (index === undefined) return undefined;
+  const literal = literalOf(index);
+  const indexes = literal === undefined ? [...inner.indexes, index] : inner.indexes;
+  return { ...inner, steps: [...inner.steps, literal], indexes };
+}
+
+function operandOf({ exprKind }: Expr): Expr | undefined {
+  if (exprKind.case === 'selectExpr') return exprKind.value.operand;
+  const isIndex = exprKind.case === 'callExpr' && exprKind.value.function === '_[_]';
+  return isIndex ? exprKind.value.args[0] : undefined;
+}
+
+function isPresenceTest({ exprKind }: Expr): boolean {
+  return exprKind.case === 'selectExpr' && exprKind.value.testOnly;
+}
+
+function literalOf(expr: Expr | undefined): string | undefined {
+  if (expr?.exprKind.case !== 'constExpr') return undefined;
+  const { constantKind } = expr.exprKind.value;
+  return constantKind.case === 'stringValue' ? constantKind.value : undefined;
+}
+
+function constantType(kind: string | undefined): Type {
+  switch (kind) {
+    case 'stringValue':
+      return 'string';
+    case 'boolValue':
+      return 'bool';
+    case 'nullValue':
+      return 'null';
+    case 'int64Value':
+    case 'uint64Value':
+    case 'doubleValue':
+      return 'number';
+    default:
+      return 'any';
+  }
+}
