@@ -1,0 +1,141 @@
+import {
+  type sendUnaryData,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  status,
+} from '@grpc/grpc-js';
+import { decodeHealthRequest, encodeHealthResponse } from '../wire/health.js';
+import { createHealth, type Health } from './health.js';
+import {
+  type CheckHandler,
+  checkPath,
+  type Listener,
+  type ServerOptions,
+  type ServingAddress,
+} from './listener.js';
+import { clearSocketPath, withSocketMode } from './unix-socket.js';
+
+const bytes = (value: Uint8Array): Buffer =>
+  Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+const method = (path: string, responseStream: boolean) => ({
+  path,
+  requestStream: false,
+  responseStream,
+  requestSerialize: bytes,
+  requestDeserialize: (value: Buffer): Uint8Array => value,
+  responseSerialize: bytes,
+  responseDeserialize: (value: Buffer): Uint8Array => value,
+});
+
+/** The gRPC server on grpc-js: it takes bytes and gives bytes, so no decoding happens outside of us. */
+export async function startGrpcJsServer(
+  handle: CheckHandler,
+  options: ServerOptions,
+): Promise<Listener> {
+  const health = createHealth();
+  const server = new Server({
+    'grpc.max_receive_message_length': options.maxMessageBytes,
+    'grpc.max_send_message_length': -1,
+    'grpc.max_concurrent_streams': 10_000,
+  });
+  server.addService({ Check: method(checkPath, false) }, { Check: answer(handle, options) });
+  addHealth(server, health);
+  const address = await bind(server, options);
+  return {
+    address,
+    setServing: (isServing) => health.setServing(isServing),
+    stop: (graceMs) => stop(server, graceMs),
+  };
+}
+
+function answer(handle: CheckHandler, { lastResort }: ServerOptions) {
+  return (call: ServerUnaryCall<Uint8Array, Uint8Array>, reply: sendUnaryData<Uint8Array>) => {
+    handle(call.request).then(
+      (response) => reply(null, response),
+      () => reply(null, lastResort),
+    );
+  };
+}
+
+function addHealth(server: Server, health: Health): void {
+  const unknown = { code: status.NOT_FOUND, details: 'no such service' };
+  const malformed = { code: status.INVALID_ARGUMENT, details: 'not a HealthCheckRequest' };
+  server.addService(
+    {
+      Check: method('/grpc.health.v1.Health/Check', false),
+      Watch: method('/grpc.health.v1.Health/Watch', true),
+    },
+    {
+      Check: (call: ServerUnaryCall<Uint8Array, Uint8Array>, reply: sendUnaryData<Uint8Array>) => {
+        const service = decodeHealthRequest(call.request);
+        if (!service.ok) return reply(malformed);
+        const serving = health.check(service.value);
+        return serving === undefined ? reply(unknown) : reply(null, encodeHealthResponse(serving));
+      },
+      Watch: (call: ServerWritableStream<Uint8Array, Uint8Array>) => {
+        const service = decodeHealthRequest(call.request);
+        if (!service.ok) {
+          call.emit('error', malformed);
+          return;
+        }
+        const stopWatching = health.watch(service.value, (serving) =>
+          call.write(encodeHealthResponse(serving)),
+        );
+        call.on('cancelled', () => {
+          stopWatching();
+          call.end();
+        });
+      },
+    },
+  );
+}
+
+async function bind(server: Server, options: ServerOptions): Promise<string> {
+  const { address } = options;
+  const credentials = createCredentials(options);
+  if (address.kind === 'unix') {
+    await clearSocketPath(address.path);
+    await withSocketMode(address.path, () => listen(server, `unix:${address.path}`, credentials));
+    return `unix://${address.path}`;
+  }
+  const port = await listen(server, hostAndPort(address), credentials);
+  return hostAndPort({ ...address, port });
+}
+
+function createCredentials({ tls }: ServerOptions): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  const { certificatePem, keyPem, clientCaPem } = tls;
+  return ServerCredentials.createSsl(
+    clientCaPem ?? null,
+    [{ cert_chain: certificatePem, private_key: keyPem }],
+    clientCaPem !== undefined,
+  );
+}
+
+export function hostAndPort({ host, port }: Extract<ServingAddress, { kind: 'tcp' }>): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function listen(server: Server, target: string, credentials: ServerCredentials): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(target, credentials, (error, port) => {
+      if (error === null) resolve(port);
+      else reject(error);
+    });
+  });
+}
+
+function stop(server: Server, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, graceMs);
+    server.tryShutdown(() => {
+      clearTimeout(force);
+      resolve();
+    });
+  });
+}
