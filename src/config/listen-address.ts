@@ -9,7 +9,8 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
     const path = text.slice('unix://'.length);
     return path.startsWith('/') ? { kind: 'unix', path } : undefined;
   }
-  const [, v6, plain, digits = ''] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/]+)):(\d{1,5})$/.exec(text) ?? [];
+  const [, v6, plain, digits = ''] =
+    /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = v6 ?? plain;
   const port = Number(digits);
   return host === undefined || digits === '' || port > 65535

@@ -39,7 +39,8 @@ function checkAddresses(config: Config, say: Say): void {
     } else if (key === 'admin' && address.kind === 'unix') {
       say([key], 'bad_address', 'the admin server listens on host:port');
     } else if (key === 'listen' && !isLoopback(address) && !config.insecure && !config.tls) {
-      const message = 'another address than loopback lets others ask: it needs tls, or insecure: true';
+      const message =
+        'another address than loopback lets others ask: it needs tls, or insecure: true';
       say([key], 'open_address', message, 'listen on 127.0.0.1 or a unix socket');
     }
   }

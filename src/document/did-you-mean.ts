@@ -1,7 +1,10 @@
 /** The allowed word nearest to `word`, as a question, when one is near enough to be meant. */
 export function didYouMean(word: string, allowed: readonly string[]): string | undefined {
   const near = allowed
-    .map((candidate) => ({ candidate, distance: distance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .map((candidate) => ({
+      candidate,
+      distance: distance(word.toLowerCase(), candidate.toLowerCase()),
+    }))
     .filter(({ candidate, distance: far }) => far <= Math.max(1, Math.floor(candidate.length / 3)))
     .sort((a, b) => a.distance - b.distance)[0];
   if (near !== undefined) return `did you mean "${near.candidate}"?`;

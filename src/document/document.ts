@@ -1,4 +1,13 @@
-import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument as parseYaml } from 'yaml';
+import {
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument as parseYaml,
+} from 'yaml';
 import type { z } from 'zod';
 import type { Finding } from './finding.js';
 import { explainIssue } from './issue.js';

@@ -61,21 +61,34 @@ function explainUnion(
   const alternatives = issue.errors.map((issues) =>
     issues.flatMap((fault) => explainIssue(fault, union)),
   );
-  const depth = (faults: readonly Fault[]) => Math.max(0, ...faults.map((fault) => fault.path.length));
+  const depth = (faults: readonly Fault[]) =>
+    Math.max(0, ...faults.map((fault) => fault.path.length));
   const isType = (faults: readonly Fault[]) =>
     faults.some((fault) => fault.code === 'wrong_type' && fault.path.length === 0);
   const ranked = alternatives
     .filter((faults) => faults.length > 0)
     .sort(
-      (a, b) =>
-        Number(isType(a)) - Number(isType(b)) || depth(b) - depth(a) || a.length - b.length,
+      (a, b) => Number(isType(a)) - Number(isType(b)) || depth(b) - depth(a) || a.length - b.length,
     );
   const [best] = ranked;
-  if (best === undefined) return [{ code: 'wrong_value', path, message: issue.message, suggestion: undefined, onKey: false }];
+  if (best === undefined)
+    return [
+      { code: 'wrong_value', path, message: issue.message, suggestion: undefined, onKey: false },
+    ];
   if (ranked.every(isType)) {
-    const message = ranked.map(([first]) => first?.message.replace(/^expected |, got .*$/g, '')).join(' or ');
+    const message = ranked
+      .map(([first]) => first?.message.replace(/^expected |, got .*$/g, ''))
+      .join(' or ');
     const got = best[0]?.message.replace(/^.*, got /, '') ?? '';
-    return [{ code: 'wrong_type', path, message: `expected ${message}, got ${got}`, suggestion: undefined, onKey: false }];
+    return [
+      {
+        code: 'wrong_type',
+        path,
+        message: `expected ${message}, got ${got}`,
+        suggestion: undefined,
+        onKey: false,
+      },
+    ];
   }
   return best.map((fault) => ({ ...fault, path: [...path, ...fault.path] }));
 }

@@ -78,7 +78,8 @@ async function verifyApproval(
       : invalid(verified.detail);
   }
   const { jti, keyId, subject, claims, expiresAt } = verified;
-  if (jti === undefined || verified.issuedAt === undefined) return invalid('it has no jti or no iat');
+  if (jti === undefined || verified.issuedAt === undefined)
+    return invalid('it has no jti or no iat');
   const isRevoked =
     revocations.tokens.has(pairKey(board.name, jti)) ||
     (keyId !== undefined && revocations.keys.has(pairKey(board.name, keyId)));

@@ -25,7 +25,10 @@ export const revocationsSchema = z.strictObject({
   tokens: z.array(z.strictObject({ issuer: z.string(), jti: z.string() })).default([]),
   identities: z
     .array(
-      z.union([z.string(), z.strictObject({ id: z.string(), issuedBefore: issuedBefore.optional() })]),
+      z.union([
+        z.string(),
+        z.strictObject({ id: z.string(), issuedBefore: issuedBefore.optional() }),
+      ]),
     )
     .default([]),
   certificates: z

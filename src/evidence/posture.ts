@@ -38,7 +38,10 @@ export function requirePosture(
   const ids = callerIds(caller);
   const unlisted = ids.find((id) => !posture.identities.has(id));
   if (ids.length === 0 || unlisted !== undefined) {
-    return new Refusal('posture_unknown', `the posture file does not list ${unlisted ?? 'the caller'}`);
+    return new Refusal(
+      'posture_unknown',
+      `the posture file does not list ${unlisted ?? 'the caller'}`,
+    );
   }
   const ageMs = nowMs - posture.updatedAtMs;
   if (requirement.maxAgeMs !== undefined && ageMs > requirement.maxAgeMs) {
@@ -59,10 +62,7 @@ function isAmong(value: string | undefined, allowed: readonly string[] | undefin
 }
 
 /** The posture file's entry of the caller (its peer's first), for conditions. */
-export function postureEntry(
-  caller: Caller,
-  posture: Posture | undefined,
-): JsonObject | undefined {
+export function postureEntry(caller: Caller, posture: Posture | undefined): JsonObject | undefined {
   if (posture === undefined) return undefined;
   for (const id of callerIds(caller)) {
     const entry = posture.identities.get(id);

@@ -17,7 +17,8 @@ export function findRevocation(caller: Caller, revocations: Revocations): Refusa
     }
   }
   const sha256 = peer?.certificate?.sha256;
-  if (sha256 !== undefined && revocations.certificates.has(sha256)) return revoked('the certificate');
+  if (sha256 !== undefined && revocations.certificates.has(sha256))
+    return revoked('the certificate');
   if (revocations.identities.size === 0) return undefined;
   for (const id of callerIds(caller)) {
     const before = revocations.identities.get(id);

@@ -134,11 +134,7 @@ function normalUri(text: string): string | undefined {
 }
 
 /** RFC 9449 §8: a nonce of this or the last time bucket; a refusal brings the one to use. */
-function nonceFault(
-  claims: JsonObject,
-  options: DpopOptions,
-  nowMs: number,
-): Refusal | undefined {
+function nonceFault(claims: JsonObject, options: DpopOptions, nowMs: number): Refusal | undefined {
   const bucket = Math.floor(nowMs / options.maxAgeMs);
   const nonce = member(claims, 'nonce');
   const accepted = [bucket, bucket - 1].map((time) => nonceOf(time, options.nonceSecret));

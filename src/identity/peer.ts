@@ -37,7 +37,8 @@ export function createPeerReader(options: PeerOptions): PeerReader {
     const { principal, certificatePem } = request.peer;
     if (certificatePem === undefined) {
       if (options.certificate === 'required') return invalid('there is no client certificate');
-      if (principal === '' && options.xfcc === 'last') return readXfcc(request, options.trustDomains);
+      if (principal === '' && options.xfcc === 'last')
+        return readXfcc(request, options.trustDomains);
       const id = readPrincipal(principal, options.trustDomains);
       return id === undefined || id instanceof Refusal
         ? id
@@ -73,7 +74,10 @@ export function readPrincipal(
   if (typeof id === 'string') return invalid(id);
   if (id.segments.length === 0) return invalid('a trust domain itself is no workload');
   if (!trustDomains.has(id.trustDomain)) {
-    return new Refusal('trust_domain_refused', `the trust domain ${id.trustDomain} is not accepted`);
+    return new Refusal(
+      'trust_domain_refused',
+      `the trust domain ${id.trustDomain} is not accepted`,
+    );
   }
   return id;
 }

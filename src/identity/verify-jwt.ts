@@ -92,11 +92,7 @@ async function verifySignature(
 }
 
 /** Reads the claims of a token whose signature holds, and holds them to the rules. */
-export function readClaims(
-  jws: CompactJws,
-  rules: JwtRules,
-  nowMs: number,
-): VerifiedJwt | Refusal {
+export function readClaims(jws: CompactJws, rules: JwtRules, nowMs: number): VerifiedJwt | Refusal {
   const { payload } = jws;
   const times = readTimes(payload, rules, nowMs);
   if (times instanceof Refusal) return times;

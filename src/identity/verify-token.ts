@@ -60,7 +60,17 @@ interface Cached {
 const maxCached = 8192;
 
 /** JWT-SVID §3: no other algorithm may be accepted; EdDSA is not among them. */
-const svidAlgorithms = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512'];
+const svidAlgorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'PS256',
+  'PS384',
+  'PS512',
+];
 const svidToleranceMs = 5_000;
 
 /**
@@ -174,7 +184,10 @@ function svidValidator(sub: string, options: TokenOptions): Validator | Refusal 
     return new Refusal('token_claim_invalid', 'the claim "sub" is a trust domain, no workload');
   }
   if (!options.trustDomains.has(id.trustDomain)) {
-    return new Refusal('trust_domain_refused', `the trust domain ${id.trustDomain} is not accepted`);
+    return new Refusal(
+      'trust_domain_refused',
+      `the trust domain ${id.trustDomain} is not accepted`,
+    );
   }
   return {
     rules: {

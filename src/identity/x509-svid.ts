@@ -1,11 +1,15 @@
 import { X509Certificate as NodeCertificate } from 'node:crypto';
+import { AsnConvert } from '@peculiar/asn1-schema';
 import {
-  BasicConstraintsExtension,
+  BasicConstraints,
+  Certificate as AsnCertificate,
+  id_ce_basicConstraints,
+  id_ce_keyUsage,
+  id_ce_subjectAltName,
+  KeyUsage,
   KeyUsageFlags,
-  KeyUsagesExtension,
-  SubjectAlternativeNameExtension,
-  X509Certificate,
-} from '@peculiar/x509';
+  SubjectAlternativeName,
+} from '@peculiar/asn1-x509';
 import { Refusal } from '../errors.js';
 import type { BundleSource } from '../trust/key-source.js';
 import type { SpiffeId } from './caller.js';
@@ -30,16 +34,18 @@ const maxPemLength = 64 * 1024;
 export function parseCertificate(encodedPem: string): Certificate | Refusal {
   if (encodedPem.length > maxPemLength) return invalid('the certificate is too long');
   try {
-    const pem = encodedPem.startsWith('-----BEGIN CERT') ? encodedPem : decodeURIComponent(encodedPem);
+    const pem = encodedPem.startsWith('-----BEGIN CERT')
+      ? encodedPem
+      : decodeURIComponent(encodedPem);
     const node = new NodeCertificate(pem);
-    const x509 = new X509Certificate(new Uint8Array(node.raw));
-    const names = x509.getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
+    const { tbsCertificate } = AsnConvert.parse(node.raw, AsnCertificate);
+    const names = extension(tbsCertificate, id_ce_subjectAltName, SubjectAlternativeName);
     return {
-      uris: names.filter(({ type }) => type === 'url').map(({ value }) => value),
-      notBefore: Math.floor(x509.notBefore.getTime() / 1000),
-      notAfter: Math.floor(x509.notAfter.getTime() / 1000),
+      uris: [...(names?.value ?? [])].flatMap((name) => name.uniformResourceIdentifier ?? []),
+      notBefore: Math.floor(tbsCertificate.validity.notBefore.getTime().getTime() / 1000),
+      notAfter: Math.floor(tbsCertificate.validity.notAfter.getTime().getTime() / 1000),
       sha256: node.fingerprint256.replaceAll(':', '').toLowerCase(),
-      leafFault: leafFault(x509, node),
+      leafFault: leafFault(tbsCertificate, node),
       certificate: node,
     };
   } catch {
@@ -51,18 +57,28 @@ function invalid(detail: string): Refusal {
   return new Refusal('peer_invalid', detail);
 }
 
+type Tbs = AsnCertificate['tbsCertificate'];
+
+function extension<T>(
+  tbs: Tbs,
+  id: string,
+  type: new () => T,
+): { value: T; critical: boolean } | undefined {
+  const found = tbs.extensions?.find(({ extnID }) => extnID === id);
+  if (found === undefined) return undefined;
+  return { value: AsnConvert.parse(found.extnValue, type), critical: found.critical };
+}
+
 /** X509-SVID §4: the constraints of a leaf. */
-function leafFault(x509: X509Certificate, node: NodeCertificate): string | undefined {
-  if (node.ca || x509.getExtension(BasicConstraintsExtension)?.ca === true) {
-    return 'the certificate is an authority';
-  }
-  const usage = x509.getExtension(KeyUsagesExtension);
-  if (usage === null || !usage.critical) return 'the certificate has no critical key usage';
+function leafFault(tbs: Tbs, node: NodeCertificate): string | undefined {
+  const constraints = extension(tbs, id_ce_basicConstraints, BasicConstraints);
+  if (node.ca || constraints?.value.cA === true) return 'the certificate is an authority';
+  const usage = extension(tbs, id_ce_keyUsage, KeyUsage);
+  if (!usage?.critical) return 'the certificate has no critical key usage';
+  const flags = usage.value.toNumber();
   const forbidden = KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign;
-  if ((usage.usages & forbidden) !== 0) return 'the certificate may sign certificates';
-  if ((usage.usages & KeyUsageFlags.digitalSignature) === 0) {
-    return 'the certificate may not sign';
-  }
+  if ((flags & forbidden) !== 0) return 'the certificate may sign certificates';
+  if ((flags & KeyUsageFlags.digitalSignature) === 0) return 'the certificate may not sign';
   const { asymmetricKeyType, asymmetricKeyDetails } = node.publicKey;
   if (asymmetricKeyType === 'rsa' && (asymmetricKeyDetails?.modulusLength ?? 0) < 2048) {
     return 'the RSA key has fewer than 2048 bits';
@@ -98,7 +114,9 @@ function isIssuedBy(leaf: NodeCertificate, authorityDer: Uint8Array, nowMs: numb
     const authority = new NodeCertificate(authorityDer);
     const isValid =
       nowMs >= Date.parse(authority.validFrom) && nowMs <= Date.parse(authority.validTo);
-    return authority.ca && isValid && leaf.checkIssued(authority) && leaf.verify(authority.publicKey);
+    return (
+      authority.ca && isValid && leaf.checkIssued(authority) && leaf.verify(authority.publicKey)
+    );
   } catch {
     return false;
   }

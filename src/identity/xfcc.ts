@@ -51,7 +51,8 @@ export function parseXfcc(text: string): readonly (readonly XfccPair[])[] | stri
     const equals = text.indexOf('=', at);
     const key = equals < 0 ? '' : text.slice(at, equals).trim().toLowerCase();
     if (!knownKeys.has(key)) return 'x-forwarded-client-cert has a pair that is none of its own';
-    const read = text[equals + 1] === '"' ? readQuoted(text, equals + 2) : readPlain(text, equals + 1);
+    const read =
+      text[equals + 1] === '"' ? readQuoted(text, equals + 2) : readPlain(text, equals + 1);
     if (typeof read === 'string') return read;
     elements[elements.length - 1]?.push({ key, value: read.value });
     const separator = text[read.end];

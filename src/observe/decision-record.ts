@@ -32,7 +32,8 @@ export function decisionRecord(
     token: seen.caller?.token && tokenRecord(seen.caller.token),
     request: seen.request?.kind === 'http' ? requestRecord(seen.request) : undefined,
     source: seen.request?.client?.ip,
-    mcp: seen.mcp?.kind === 'message' ? { method: seen.mcp.method, tool: seen.mcp.tool } : undefined,
+    mcp:
+      seen.mcp?.kind === 'message' ? { method: seen.mcp.method, tool: seen.mcp.tool } : undefined,
     grpc: seen.request?.kind === 'http' ? seen.request.grpc : undefined,
     approval: approval && { jti: approval.jti, approver: approval.approver },
     controls: rule === undefined || rule.controls.length === 0 ? undefined : rule.controls,

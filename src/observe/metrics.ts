@@ -15,7 +15,9 @@ export interface Metrics {
 
 /** Rules beyond this many share the label `other`: a label's values are memory in every scraper. */
 const maxRuleLabels = 1000;
-const buckets = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25];
+const buckets = [
+  0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+];
 
 export function createMetrics(): Metrics {
   const registry = new Registry();

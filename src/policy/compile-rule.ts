@@ -5,8 +5,8 @@ import { type AddressRanges, compileAddressRanges, parseCidr } from './address-r
 import type { FileScope } from './compile.js';
 import { type Condition, compileCondition } from './condition.js';
 import { type HostPattern, parseHostPattern } from './host-pattern.js';
-import type { Requirements } from './policy-set.js';
 import type { RuleEntry } from './policy-schema.js';
+import type { Requirements } from './policy-set.js';
 import type { Principal } from './principal.js';
 import { compileRoute, parseGrpcMethod } from './route.js';
 import type { IndexedRule } from './rule-index.js';
@@ -49,7 +49,12 @@ export function compileRule(
 /** Keys that mean nothing beside each other. */
 function checkKeys(entry: RuleEntry, path: Path, { report }: FileScope): void {
   if (entry.effect === 'permit' && entry.principals === undefined) {
-    report(path, 'missing_principals', `the permit "${entry.id}" does not say for whom`, 'add principals: [authenticated], or anyone');
+    report(
+      path,
+      'missing_principals',
+      `the permit "${entry.id}" does not say for whom`,
+      'add principals: [authenticated], or anyone',
+    );
   }
   for (const [at, text] of (entry.grpc ?? []).entries()) {
     if (parseGrpcMethod(text) !== undefined) continue;
@@ -59,7 +64,11 @@ function checkKeys(entry: RuleEntry, path: Path, { report }: FileScope): void {
     const keys = ['hosts', 'methods', 'paths', 'grpc', 'mcp', 'upgrade'] as const;
     for (const key of keys) {
       if (entry[key] === undefined) continue;
-      report([...path, key], 'wrong_kind', `a rule with tcp is for connections, which have no ${key}`);
+      report(
+        [...path, key],
+        'wrong_kind',
+        `a rule with tcp is for connections, which have no ${key}`,
+      );
     }
     if (entry.require?.approval !== undefined) {
       report([...path, 'require', 'approval'], 'wrong_kind', 'a connection carries no approval');

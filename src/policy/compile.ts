@@ -1,12 +1,18 @@
 import { createHash } from 'node:crypto';
 import { didYouMean } from '../document/did-you-mean.js';
-import { byPosition, type Document, isRefused, type Path, parseDocument } from '../document/document.js';
+import {
+  byPosition,
+  type Document,
+  isRefused,
+  type Path,
+  parseDocument,
+} from '../document/document.js';
 import type { Finding } from '../document/finding.js';
 import type { JsonObject } from '../json/json-value.js';
 import type { Request } from '../request/request.js';
 import { type CompiledRule, compileRule } from './compile-rule.js';
-import type { Candidate, PolicySet, Rule } from './policy-set.js';
 import { type PolicyFile, policySchema } from './policy-schema.js';
+import type { Candidate, PolicySet, Rule } from './policy-set.js';
 import { builtInPrincipals, compilePrincipal, type Principal } from './principal.js';
 import { RuleIndex } from './rule-index.js';
 import { compileTextPatterns } from './text-pattern.js';
@@ -128,7 +134,12 @@ function compilePrincipals(
     for (const issuer of entry.jwt?.issuer ?? []) {
       if (scope.issuers.includes(issuer)) continue;
       const message = `"${issuer}" is not the name of a configured issuer`;
-      report([...path, 'jwt', 'issuer'], 'unknown_issuer', message, didYouMean(issuer, scope.issuers));
+      report(
+        [...path, 'jwt', 'issuer'],
+        'unknown_issuer',
+        message,
+        didYouMean(issuer, scope.issuers),
+      );
     }
     const principal = compilePrincipal(name, entry);
     if ('match' in principal) principals.set(name, principal);
@@ -147,7 +158,11 @@ function compileWindows(
   for (const [name, entry] of Object.entries(document.value.windows)) {
     const path = ['windows', name];
     if (entry.from === entry.to) {
-      report([...path, 'to'], 'empty_window', '`from` and `to` are the same: the window is never open');
+      report(
+        [...path, 'to'],
+        'empty_window',
+        '`from` and `to` are the same: the window is never open',
+      );
     }
     const window = compileTimeWindow(name, entry);
     if (window === undefined) {

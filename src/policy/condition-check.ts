@@ -35,7 +35,7 @@ const functions: Readonly<Record<string, Type>> = {
   '_||_': 'bool',
   '!_': 'bool',
   '@in': 'bool',
-  '_in_': 'bool',
+  _in_: 'bool',
   '@not_strictly_false': 'bool',
   '_?_:_': 'any',
   '_+_': 'any',
@@ -149,7 +149,8 @@ class Checker implements CheckedCondition {
     if (expr.exprKind.case !== 'comprehensionExpr') return 'any';
     const { iterVar, iterVar2, accuVar, iterRange, accuInit, loopCondition, loopStep, result } =
       expr.exprKind.value;
-    if (nesting >= maxNesting) this.fault(expr, `macros over lists nest at most ${maxNesting} deep`);
+    if (nesting >= maxNesting)
+      this.fault(expr, `macros over lists nest at most ${maxNesting} deep`);
     const inner = new Set([...locals, iterVar, iterVar2, accuVar]);
     const type = accuInit === undefined ? 'any' : this.typeOf(accuInit, locals, nesting);
     if (iterRange !== undefined) this.typeOf(iterRange, locals, nesting + 1);
@@ -230,7 +231,11 @@ class Checker implements CheckedCondition {
     if (locals.has(path.root)) return isPresenceTest(expr) ? 'bool' : 'any';
     const shape = this.#shapes[path.root];
     if (shape === undefined) {
-      this.fault(path.at, `unknown variable "${path.root}"`, didYouMean(path.root, Object.keys(this.#shapes)));
+      this.fault(
+        path.at,
+        `unknown variable "${path.root}"`,
+        didYouMean(path.root, Object.keys(this.#shapes)),
+      );
       return 'any';
     }
     this.#note(path);

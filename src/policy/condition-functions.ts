@@ -44,7 +44,8 @@ export function conditionFunctions(windows: ReadonlyMap<string, TimeWindow>): Ce
     celFunc('inWindow', [STRING, DYN], BOOL, (name, time) => {
       const window = windows.get(name);
       const ms = epochMs(time);
-      if (window === undefined || ms === undefined) throw new Error('inWindow needs a window and a time');
+      if (window === undefined || ms === undefined)
+        throw new Error('inWindow needs a window and a time');
       return window.contains(ms);
     }),
   ];

@@ -1,5 +1,5 @@
-import type { Caller } from '../identity/caller.js';
 import { CelScalar, celEnv, isCelError, parse, plan } from '@bufbuild/cel';
+import type { Caller } from '../identity/caller.js';
 import type { JsonObject, JsonValue } from '../json/json-value.js';
 import type { McpMessage, Request } from '../request/request.js';
 import type { Captures } from '../request/template.js';
@@ -98,7 +98,10 @@ function parseExpression(source: string): ReturnType<typeof parse> | ConditionFa
       rawMessage?: string;
       location?: { start?: { offset?: number } };
     };
-    return fault(location?.start?.offset ?? 0, `this is not CEL: ${rawMessage ?? 'it ends too soon'}`);
+    return fault(
+      location?.start?.offset ?? 0,
+      `this is not CEL: ${rawMessage ?? 'it ends too soon'}`,
+    );
   }
 }
 
@@ -139,7 +142,9 @@ function readsOf({ reads }: CheckedCondition): ReadonlySet<string> {
   const names = new Set<string>();
   for (const [root, members] of reads) {
     names.add(root);
-    const all = Object.keys((variableShapes[root] as { members?: object } | undefined)?.members ?? {});
+    const all = Object.keys(
+      (variableShapes[root] as { members?: object } | undefined)?.members ?? {},
+    );
     for (const member of members.has('*') ? all : members) names.add(`${root}.${member}`);
   }
   return names;

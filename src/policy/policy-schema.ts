@@ -22,11 +22,15 @@ export type ClaimPattern =
 
 const claims = z
   .record(z.string(), claimPattern)
-  .describe('claims that must hold: a text with * for any run of characters, a number, a boolean, a list of these (any of them)');
+  .describe(
+    'claims that must hold: a text with * for any run of characters, a number, a boolean, a list of these (any of them)',
+  );
 
 const principal = z
   .strictObject({
-    spiffe: stringOrList.optional().describe('SPIFFE id pattern: * is one segment, a final ** one or more'),
+    spiffe: stringOrList
+      .optional()
+      .describe('SPIFFE id pattern: * is one segment, a final ** one or more'),
     via: z.enum(['mtls', 'jwt-svid', 'any']).default('any'),
     jwt: z
       .strictObject({
@@ -62,7 +66,11 @@ const rule = z.strictObject({
   description: z.string().optional(),
   effect: z.enum(['permit', 'deny']),
   mode: z.enum(['enforce', 'shadow']).optional(),
-  principals: z.array(z.string()).min(1).optional().describe('names of principals, or anyone, or authenticated'),
+  principals: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe('names of principals, or anyone, or authenticated'),
   hosts: oneOrMore(z.string()).optional(),
   methods: oneOrMore(
     z.string().regex(/^[A-Z][A-Z0-9!#$%&'*+.^_`|~-]*$/, { message: 'a method is in upper case' }),
@@ -109,7 +117,10 @@ const rule = z.strictObject({
 export const policySchema = z.strictObject({
   version: z.literal(1),
   policy: z.string().min(1).describe('the name of the policy'),
-  mode: z.enum(['enforce', 'shadow']).optional().describe('shadow: every rule of the file is logged only'),
+  mode: z
+    .enum(['enforce', 'shadow'])
+    .optional()
+    .describe('shadow: every rule of the file is logged only'),
   principals: z.record(z.string(), principal).default({}),
   windows: z.record(z.string(), window).default({}),
   rules: z.array(rule).default([]),

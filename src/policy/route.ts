@@ -1,8 +1,8 @@
 import type { HttpRequest, McpMessage } from '../request/request.js';
-import type { McpRoute, Route } from './policy-set.js';
-import type { RuleEntry } from './policy-schema.js';
-import { compileTextPatterns, type TextPattern } from './text-pattern.js';
 import type { Template } from '../request/template.js';
+import type { RuleEntry } from './policy-schema.js';
+import type { McpRoute, Route } from './policy-set.js';
+import { compileTextPatterns, type TextPattern } from './text-pattern.js';
 
 /** `pkg.Service/Method` or `pkg.Service/*`; undefined for anything else. */
 export function parseGrpcMethod(

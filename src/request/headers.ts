@@ -61,7 +61,13 @@ function rawText({ value, rawValue }: HeaderValue): string {
 }
 
 /** Headers of which a second value makes the request mean two things (RFC 9110 §5.3). */
-const singletons = ['content-length', 'content-type', 'content-encoding', 'host', 'transfer-encoding'];
+const singletons = [
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'host',
+  'transfer-encoding',
+];
 
 /** Headers by which some servers replace the method. */
 const overrides = ['x-http-method-override', 'x-method-override', 'x-http-method'];

@@ -11,7 +11,8 @@ const ipv6 = /^\[[0-9a-f:.]+\]$/;
  */
 export function readHost(text: string): Host | Refusal {
   if (text.includes(',')) return new Refusal('header_ambiguous', 'there are two hosts');
-  const [, host = '', digits] = /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(text.toLowerCase()) ?? [];
+  const [, host = '', digits] =
+    /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(text.toLowerCase()) ?? [];
   const port = digits === undefined ? undefined : Number(digits);
   const canonical = host.endsWith('.') ? host.slice(0, -1) : host;
   const isHost = text === '' || name.test(canonical) || ipv6.test(canonical);

@@ -30,7 +30,6 @@ function unreadable(detail: string): Refusal {
 
 /** `application/json` or `+json` (RFC 6839 §3.1), in UTF-8 if it names a charset. */
 export function isJsonType(type: string | undefined): boolean {
-  const pattern =
-    /^application\/(?:[a-z0-9!#$&^_.+-]+\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
+  const pattern = /^application\/(?:[a-z0-9!#$&^_.+-]+\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
   return type !== undefined && pattern.test(type.trim());
 }

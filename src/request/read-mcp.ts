@@ -1,7 +1,7 @@
 import { Refusal } from '../errors.js';
 import { isJsonObject, type JsonObject, type JsonValue, member } from '../json/json-value.js';
+import { filterFault, filterMessage } from './mcp-filter.js';
 import { mcpHeaderFault } from './mcp-headers.js';
-import { filterMessage, filterFault } from './mcp-filter.js';
 import { isJsonType, parseBody } from './read-body.js';
 import type { HttpRequest, McpMessage } from './request.js';
 
@@ -80,19 +80,20 @@ function readJsonRpc(value: JsonValue, isWhole: boolean): Message | McpRefusal {
     return fail('the message is a request and a response at once');
   }
   if (params !== undefined && !isJsonObject(params)) return fail('params is not an object');
-  return readParams(known, method, params, isWhole) ?? fail(`the params of ${method} are not its own`);
+  return (
+    readParams(known, method, params, isWhole) ?? fail(`the params of ${method} are not its own`)
+  );
 }
 
 /** Which member of `params` names the target, by method. */
-const targets: ReadonlyMap<string, { member: string; as: 'tool' | 'resource' | 'prompt' }> = new Map(
-  [
+const targets: ReadonlyMap<string, { member: string; as: 'tool' | 'resource' | 'prompt' }> =
+  new Map([
     ['tools/call', { member: 'name', as: 'tool' }],
     ['prompts/get', { member: 'name', as: 'prompt' }],
     ['resources/read', { member: 'uri', as: 'resource' }],
     ['resources/subscribe', { member: 'uri', as: 'resource' }],
     ['resources/unsubscribe', { member: 'uri', as: 'resource' }],
-  ],
-);
+  ]);
 
 function readParams(
   id: string | number | undefined,

@@ -20,7 +20,8 @@ export async function startAdminServer(
 ): Promise<AdminServer> {
   const server = createServer((request, response) => {
     const path = (request.url ?? '').split('?')[0] ?? '';
-    if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'GET only\n');
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return send(response, 405, 'GET only\n');
     answer(path, response, handlers).catch(() => send(response, 500, 'not available\n'));
   });
   server.headersTimeout = 5_000;

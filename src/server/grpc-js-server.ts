@@ -1,9 +1,9 @@
 import {
-  type sendUnaryData,
   Server,
   ServerCredentials,
   type ServerUnaryCall,
   type ServerWritableStream,
+  type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
 import { decodeHealthRequest, encodeHealthResponse } from '../wire/health.js';

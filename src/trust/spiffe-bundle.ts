@@ -35,7 +35,8 @@ export function parseSpiffeBundle(text: string): SpiffeBundle | string {
   return {
     jwtKeys: keySet,
     x509Authorities: authorities.filter((der) => der !== undefined),
-    warnings: unreadable === 0 ? warnings : [...warnings, `${unreadable} X.509 authorities skipped`],
+    warnings:
+      unreadable === 0 ? warnings : [...warnings, `${unreadable} X.509 authorities skipped`],
   };
 }
 

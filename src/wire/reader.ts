@@ -38,7 +38,10 @@ export function decode<T>(bytes: Uint8Array, read: (reader: Reader) => T): Decod
     const reader: unknown = new protobuf.BinaryReader(bytes);
     return { ok: true, value: read(reader as Reader) };
   } catch (error) {
-    return { ok: false, reason: error instanceof Malformed ? error.message : 'not a protobuf message' };
+    return {
+      ok: false,
+      reason: error instanceof Malformed ? error.message : 'not a protobuf message',
+    };
   }
 }
 
@@ -54,11 +57,7 @@ export function readFields(reader: Reader, visit: (field: number) => boolean): v
 }
 
 /** Reads a singular submessage. The same field twice is refused: merging is another reading. */
-export function readOnce<T>(
-  reader: Reader,
-  before: T | undefined,
-  read: (reader: Reader) => T,
-): T {
+export function readOnce<T>(reader: Reader, before: T | undefined, read: (reader: Reader) => T): T {
   if (before !== undefined) malformed('a submessage is given twice');
   return readMessage(reader, read);
 }

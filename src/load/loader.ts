@@ -1,0 +1,297 @@
+import { randomBytes } from 'node:crypto';
+import type { Snapshot } from '../check.js';
+import type { ApprovalBoardConfig, Config, JwtIssuerConfig } from '../config/config-schema.js';
+import { type Environment, parseConfig } from '../config/parse-config.js';
+import { listPolicyFiles } from '../config/policy-files.js';
+import type { Finding } from '../document/finding.js';
+import { type ApprovalBoard, approvalType, createApprovalVerifier } from '../evidence/approval.js';
+import { createIdentifier, type Identifier } from '../identity/identify.js';
+import type { JwtRules } from '../identity/verify-jwt.js';
+import { compilePolicies } from '../policy/compile.js';
+import type { PolicySet } from '../policy/policy-set.js';
+import { memoryStore } from '../replay/memory-store.js';
+import type { ReplayStore } from '../replay/replay-store.js';
+import { createKeySet } from '../trust/jwks.js';
+import type { KeySet, KeySource } from '../trust/key-source.js';
+import { staticBundles } from '../trust/spiffe-bundle.js';
+import { staticKeys } from '../trust/static-keys.js';
+import { beside, finding, isFinding, isText, readText, unreadable } from './files.js';
+import { LastGood } from './last-good.js';
+import { DataFiles } from './load-data.js';
+import { KeyFiles, keyFiles } from './load-keys.js';
+
+export interface LoaderOptions {
+  readonly configFile: string;
+  readonly environment: Environment;
+  /** Epoch milliseconds. */
+  readonly nowMs: () => number;
+}
+
+/**
+ * Turns the configuration and the files it names into one snapshot, again and again. Each file's
+ * last good content stays in force while it is broken; a snapshot exists only when every part of it
+ * was good once, and is replaced whole.
+ */
+export class Loader {
+  readonly #options: LoaderOptions;
+  readonly #config = new LastGood<Config>('configuration');
+  readonly #policies = new LastGood<PolicySet>('policies');
+  readonly #keys = new KeyFiles();
+  readonly #data = new DataFiles();
+  readonly #nonceSecret = randomBytes(32);
+  #identity: { readonly key: string; readonly identifier: Identifier } | undefined;
+  #replay: { readonly key: string; readonly store: ReplayStore } | undefined;
+  #policyFindings: readonly Finding[] = [];
+  #sharedKeys: readonly Finding[] = [];
+  #snapshot: Snapshot | undefined;
+
+  constructor(options: LoaderOptions) {
+    this.#options = options;
+  }
+
+  /** The last good configuration. */
+  get config(): Config | undefined {
+    return this.#config.value;
+  }
+
+  /** Undefined before the first good load of everything. */
+  get snapshot(): Snapshot | undefined {
+    return this.#snapshot;
+  }
+
+  /** Everything that is wrong, or doubtful, with the files as they are now. */
+  findings(): readonly Finding[] {
+    return [
+      ...this.#config.findings,
+      ...this.#policyFindings,
+      ...this.#policies.findings,
+      ...this.#data.findings(),
+      ...this.#keys.findings(),
+      ...this.#sharedKeys,
+    ];
+  }
+
+  /** The files and folders to watch. */
+  paths(): readonly string[] {
+    const { configFile } = this.#options;
+    const config = this.#config.value;
+    if (config === undefined) return [configFile];
+    const named = [...config.policies, ...Object.values(config.data)];
+    return [
+      configFile,
+      ...named.map((path) => beside(configFile, path)),
+      ...keyFiles(config, configFile),
+    ];
+  }
+
+  /** Reads everything anew. */
+  load(): void {
+    this.#loadConfig();
+    const config = this.#config.value;
+    if (config === undefined) return;
+    const { configFile, nowMs } = this.#options;
+    const data = this.#data.refresh(config, configFile);
+    this.#loadPolicies(config);
+    const identifier = this.#identifierOf(config);
+    const approvals = createApprovalVerifier(this.#boards(config), config.limits.token);
+    const policy = this.#policies.value;
+    if (policy === undefined || data === undefined) return;
+    this.#snapshot = Object.freeze({
+      budgetMs: config.deadline,
+      maxInFlight: config.limits.inFlight,
+      request: {
+        maxBodyBytes: config.limits.body,
+        trustedHops: config.trust.clientAddress.trustedHops,
+      },
+      identifier,
+      approvals,
+      policy,
+      facts: config.facts,
+      data,
+      replay: this.#replayOf(config, nowMs),
+      response: {
+        ...config.respond,
+        approvalHeaders: [
+          ...new Set([
+            'x-countersign-approval',
+            ...config.trust.approvals.map((board) => board.header),
+          ]),
+        ],
+      },
+    });
+  }
+
+  #loadConfig(): void {
+    const { configFile, environment } = this.#options;
+    const read = readText(configFile);
+    if (isFinding(read)) {
+      this.#config.refresh(`away ${read.message}`, () => ({ ok: false, findings: [read] }));
+      return;
+    }
+    this.#config.refresh(read.text, () => {
+      const parsed = parseConfig(configFile, read.text, environment);
+      return 'config' in parsed
+        ? { ok: true, value: parsed.config, warnings: [] }
+        : { ok: false, findings: parsed };
+    });
+  }
+
+  #loadPolicies(config: Config): void {
+    const { configFile } = this.#options;
+    this.#policyFindings = [];
+    const folders = config.policies.map((path) => beside(configFile, path));
+    const files = listFiles(folders);
+    if (isFindings(files)) {
+      this.#policyFindings = files;
+      return;
+    }
+    const texts = files.map(readText);
+    const broken = texts.filter(isFinding);
+    if (broken.length > 0) {
+      this.#policyFindings = broken;
+      return;
+    }
+    const good = texts.filter(isText);
+    const scope = {
+      issuers: config.trust.jwt.map(({ name }) => name),
+      approvals: config.trust.approvals.map(({ name }) => name),
+      facts: config.facts,
+      dataFiles: Object.keys(config.data),
+    };
+    this.#policies.refresh(JSON.stringify([good, scope]), () => {
+      const compiled = compilePolicies(good, scope);
+      return compiled.ok ? { ok: true, value: compiled.set, warnings: [] } : compiled;
+    });
+  }
+
+  /** Kept, with its cache of verified tokens, while neither its configuration nor a key changed. */
+  #identifierOf(config: Config): Identifier {
+    const { configFile, nowMs } = this.#options;
+    const { trust, limits } = config;
+    const { spiffe } = trust;
+    const issuers = trust.jwt.map((issuer) => ({
+      name: issuer.name,
+      rules: rulesOf(issuer, defaultTypes),
+      keys: this.#keys.source(issuer, configFile),
+      header: issuer.header,
+      singleUse: issuer.singleUse,
+    }));
+    const svid = this.#bundlesOf(spiffe.jwtSvid?.bundles ?? {});
+    const peer = this.#bundlesOf(spiffe.peer.bundles);
+    const generations = issuers.map(({ keys }) => generationOf(keys.current()));
+    const bundled = [...svid.values(), ...peer.values()].map(({ jwtKeys }) => jwtKeys.generation);
+    const key = JSON.stringify([trust, limits, config.replay, generations, bundled]);
+    if (this.#identity?.key === key) return this.#identity.identifier;
+    const trustDomains = new Set(spiffe.trustDomains);
+    const replay = this.#replayOf(config, nowMs);
+    const identifier = createIdentifier({
+      peer: {
+        trustDomains,
+        certificate: spiffe.peer.certificate,
+        xfcc: spiffe.peer.xfcc,
+        bundles: peer.size > 0 ? staticBundles(peer) : undefined,
+      },
+      token: {
+        issuers,
+        trustDomains,
+        jwtSvid: spiffe.jwtSvid,
+        bundles: spiffe.jwtSvid === undefined ? undefined : staticBundles(svid),
+        maxTokenBytes: limits.token,
+      },
+      onInvalidToken: trust.onInvalidToken,
+      dpop: {
+        origins: trust.dpop.origins,
+        maxAgeMs: trust.dpop.maxAge,
+        nonce: trust.dpop.nonce,
+        nonceSecret: this.#nonceSecret,
+        replay,
+      },
+      replay,
+    });
+    this.#identity = { key, identifier };
+    return identifier;
+  }
+
+  #bundlesOf(files: Readonly<Record<string, string>>) {
+    return new Map(
+      Object.entries(files).flatMap(([trustDomain, path]) => {
+        const bundle = this.#keys.bundle(beside(this.#options.configFile, path));
+        return bundle === undefined ? [] : [[trustDomain, bundle] as const];
+      }),
+    );
+  }
+
+  /** The approval boards; a key that an identity issuer has as well approves nothing. */
+  #boards(config: Config): readonly ApprovalBoard[] {
+    const { configFile } = this.#options;
+    const { jwt, approvals } = config.trust;
+    const identityKeys = new Set(
+      jwt.flatMap((issuer) => thumbprints(this.#keys.source(issuer, configFile))),
+    );
+    this.#sharedKeys = [];
+    return approvals.map((board) => {
+      const keys = this.#keys.source(board, configFile);
+      const rules = rulesOf(board, [approvalType]);
+      if (!thumbprints(keys).some((key) => identityKeys.has(key))) {
+        return { name: board.name, header: board.header, rules, keys };
+      }
+      const message = `a key of the approval board "${board.name}" is an identity issuer's as well`;
+      const path = beside(configFile, board.jwks.file ?? '');
+      this.#sharedKeys = [...this.#sharedKeys, finding(path, 'error', 'shared_key', message)];
+      return { name: board.name, header: board.header, rules, keys: staticKeys(createKeySet([])) };
+    });
+  }
+
+  #replayOf(config: Config, nowMs: () => number): ReplayStore {
+    const key = JSON.stringify(config.replay);
+    if (this.#replay?.key !== key) {
+      this.#replay = { key, store: memoryStore(config.replay.maxEntries, nowMs) };
+    }
+    return this.#replay.store;
+  }
+}
+
+/** What `typ` may be where none is configured: a generic JWT or an access token (RFC 9068 §2.1). */
+const defaultTypes = ['', 'jwt', 'at+jwt'];
+
+function rulesOf(
+  issuer: JwtIssuerConfig | ApprovalBoardConfig,
+  types: readonly string[],
+): JwtRules {
+  return {
+    issuer: issuer.issuer,
+    audiences: issuer.audiences,
+    algorithms: issuer.algorithms,
+    types: issuer.types?.map((type) => type.toLowerCase().replace(/^application\//, '')) ?? types,
+    requireKeyId: false,
+    maxLifetimeMs: issuer.maxLifetime,
+    clockToleranceMs: issuer.clockTolerance,
+    requiredClaims: issuer.requiredClaims,
+  };
+}
+
+function thumbprints(keys: KeySource): readonly string[] {
+  const current = keys.current();
+  return 'keys' in current ? current.keys.map(({ thumbprint }) => thumbprint) : [];
+}
+
+function generationOf(keys: KeySet | object): number {
+  return 'generation' in keys && typeof keys.generation === 'number' ? keys.generation : 0;
+}
+
+function listFiles(folders: readonly string[]): readonly string[] | readonly Finding[] {
+  const findings: Finding[] = [];
+  const files = folders.flatMap((folder) => {
+    try {
+      return listPolicyFiles([folder]);
+    } catch (error) {
+      findings.push(unreadable(folder, error));
+      return [];
+    }
+  });
+  return findings.length > 0 ? findings : files;
+}
+
+function isFindings(list: readonly string[] | readonly Finding[]): list is readonly Finding[] {
+  return list.some((item) => typeof item !== 'string');
+}
