@@ -9,9 +9,12 @@ export function encode(write: (writer: Writer) => void): Uint8Array {
   return writer.getResultBuffer();
 }
 
+/** google-protobuf writes nothing at all where it is given no message. */
+const present = {};
+
 /** Writes a submessage, also when it is empty: presence is part of what it says. */
 export function writeMessage(writer: Writer, field: number, write: (writer: Writer) => void): void {
-  writer.writeMessage(field, null, (_: unknown, inner: Writer) => write(inner));
+  writer.writeMessage(field, present, (_: unknown, inner: Writer) => write(inner));
 }
 
 /** Writes a proto3 string: '' is not written. */
