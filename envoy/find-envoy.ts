@@ -1,5 +1,13 @@
 import { execFile } from 'node:child_process';
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+} from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -37,7 +45,10 @@ export async function findEnvoy(say: (text: string) => void): Promise<Envoy> {
       return { kind: 'image', image: 'envoyproxy/envoy:v1.40.0', from: 'the Docker engine' };
     }
     const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'unknown';
-    return { kind: 'none', why: `no ENVOY_BIN, no envoy on the PATH, no Docker engine, no wheel (${why})` };
+    return {
+      kind: 'none',
+      why: `no ENVOY_BIN, no envoy on the PATH, no Docker engine, no wheel (${why})`,
+    };
   }
 }
 

@@ -73,14 +73,35 @@ export async function runEnvoy(
 ): Promise<RunningEnvoy> {
   const file = join(folder, `envoy-${adminPort}.yaml`);
   writeFileSync(file, config);
-  const flags = ['-c', file, '--use-dynamic-base-id', '--concurrency', '1', '--log-level', 'warning'];
+  const flags = [
+    '-c',
+    file,
+    '--use-dynamic-base-id',
+    '--concurrency',
+    '1',
+    '--log-level',
+    'warning',
+  ];
   const container = `countersign-envoy-${adminPort}`;
   const [command, args] =
     envoy.kind === 'binary'
       ? [envoy.path, flags]
       : [
           'docker',
-          ['run', '--rm', '--name', container, '--network', 'host', '-v', `${folder}:${folder}`, '-w', folder, envoy.image, ...flags],
+          [
+            'run',
+            '--rm',
+            '--name',
+            container,
+            '--network',
+            'host',
+            '-v',
+            `${folder}:${folder}`,
+            '-w',
+            folder,
+            envoy.image,
+            ...flags,
+          ],
         ];
   const child = spawn(command, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';

@@ -48,7 +48,12 @@ async function createCallers(workplace: Workplace) {
 }
 
 /** Signs an approval with `countersign approve`, as an approver would. */
-export function approve(workplace: Workplace, subject: string, methods: string, paths: string): string {
+export function approve(
+  workplace: Workplace,
+  subject: string,
+  methods: string,
+  paths: string,
+): string {
   const main = join(root, 'build', 'src', 'main.js');
   const key = workplace.path('keys/approvals.key.pem');
   return execFileSync(process.execPath, [
@@ -128,12 +133,20 @@ export async function createCases(workplace: Workplace): Promise<readonly Case[]
       title: 'An AI agent reads customer context',
       steps: [
         {
-          call: { method: 'GET', path: '/tenants/acme/customers/c-17', headers: bearer(tokens.support) },
+          call: {
+            method: 'GET',
+            path: '/tenants/acme/customers/c-17',
+            headers: bearer(tokens.support),
+          },
           want: permitted('customer-context'),
           why: 'its token names this tenant and this customer',
         },
         {
-          call: { method: 'GET', path: '/tenants/evil/customers/c-17', headers: bearer(tokens.support) },
+          call: {
+            method: 'GET',
+            path: '/tenants/evil/customers/c-17',
+            headers: bearer(tokens.support),
+          },
           want: { status: 403, code: 'condition_false', rule: 'customer-context' },
           why: 'the tenant in the path is not the tenant in the token',
         },

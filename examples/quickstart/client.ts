@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:http2';
+import { request as httpsRequest } from 'node:https';
 import type { Workplace } from './workplace.js';
 
 export interface Call {

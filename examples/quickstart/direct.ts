@@ -11,7 +11,9 @@ import type { Workplace } from './workplace.js';
 export function checkRequestOf(workplace: Workplace, call: Call, id: string): CheckRequest {
   const { method, path, as, headers = {}, body = '' } = call;
   const certificate =
-    as === undefined ? '' : encodeURIComponent(readFileSync(workplace.path(`certs/${as}.pem`), 'utf8'));
+    as === undefined
+      ? ''
+      : encodeURIComponent(readFileSync(workplace.path(`certs/${as}.pem`), 'utf8'));
   const lines: HeaderValue[] = Object.entries({
     ':method': method,
     ':path': path,

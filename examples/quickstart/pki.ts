@@ -8,8 +8,8 @@ import {
   KeyUsagesExtension,
   PemConverter,
   SubjectAlternativeNameExtension,
-  X509CertificateGenerator,
   type X509Certificate,
+  X509CertificateGenerator,
 } from '@peculiar/x509';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
@@ -47,7 +47,10 @@ function generateKeys() {
 }
 
 async function privatePem(keys: KeyPair): Promise<string> {
-  return PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY');
+  return PemConverter.encode(
+    await webcrypto.subtle.exportKey('pkcs8', keys.privateKey),
+    'PRIVATE KEY',
+  );
 }
 
 let serial = 1000;
@@ -102,5 +105,9 @@ async function issue(
       ...(names.length > 0 ? [new SubjectAlternativeNameExtension(names)] : []),
     ],
   });
-  return { certificate, certificatePem: certificate.toString('pem'), keyPem: await privatePem(keys) };
+  return {
+    certificate,
+    certificatePem: certificate.toString('pem'),
+    keyPem: await privatePem(keys),
+  };
 }

@@ -10,7 +10,8 @@ import { createWorkplace, type Workplace } from './workplace.js';
 
 type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow';
 const say = (text = '') => void process.stdout.write(`${text}\n`);
-const paint = (style: Style, text: string) => (process.stdout.isTTY ? styleText(style, text) : text);
+const paint = (style: Style, text: string) =>
+  process.stdout.isTTY ? styleText(style, text) : text;
 
 interface Scene {
   readonly send: (call: Call) => Promise<Answer>;
@@ -29,7 +30,9 @@ async function raise(workplace: Workplace): Promise<Scene> {
   const { ingress, envoyAdmin, app, countersign } = workplace.ports;
   const config = withPorts('quickstart.yaml', { ingress, admin: envoyAdmin, app, countersign });
   const running = await runEnvoy(envoy, workplace.folder, config, envoyAdmin);
-  say(`Envoy from ${envoy.from}: https://127.0.0.1:${ingress}, Countersign behind it on 127.0.0.1:${countersign}`);
+  say(
+    `Envoy from ${envoy.from}: https://127.0.0.1:${ingress}, Countersign behind it on 127.0.0.1:${countersign}`,
+  );
   return {
     send: (call) => send(workplace, call, 'HTTP/1.1'),
     stop: async () => {
@@ -62,7 +65,9 @@ async function playStep(
   const id = /"decision":"([^"]+)"/.exec(answer.body)?.[1] ?? '';
   const { effect, code, rule } = await sidecar.decision(id);
   const isAsStated =
-    answer.status === step.want.status && code === step.want.code && (rule ?? '') === step.want.rule;
+    answer.status === step.want.status &&
+    code === step.want.code &&
+    (rule ?? '') === step.want.rule;
   const color = effect === 'permit' ? 'green' : 'red';
   const by = rule === undefined ? 'by no rule' : `by rule ${rule}`;
   say(`  $ ${curlLine(workplace, step.call)}`);
@@ -92,12 +97,16 @@ async function main(): Promise<number> {
     closers.push(() => sidecar.stop());
     const scene = await raise(workplace);
     closers.push(scene.stop);
-    say(paint('dim', `Keys, certificates and tokens were made for this run: cd ${workplace.folder}`));
+    say(
+      paint('dim', `Keys, certificates and tokens were made for this run: cd ${workplace.folder}`),
+    );
     const wrong = await play(cases, workplace, scene, sidecar);
     const count = cases.reduce((sum, { steps }) => sum + steps.length, 0);
     say(`\n${count - wrong} of ${count} requests went as stated.`);
     if (!once) {
-      say(`Send your own from ${workplace.folder} (policies and data take effect while you edit them).`);
+      say(
+        `Send your own from ${workplace.folder} (policies and data take effect while you edit them).`,
+      );
       say('Ctrl-C ends all of it.');
       await interrupted;
     }

@@ -23,7 +23,9 @@ export async function startUpstream(port: number): Promise<Upstream> {
       const decision = headers['x-countersign-decision'];
       const principal = headers['x-countersign-principal'];
       response.writeHead(200, { 'content-type': 'application/json' });
-      response.end(JSON.stringify({ hello: 'from the application', method, path: url, principal, decision }));
+      response.end(
+        JSON.stringify({ hello: 'from the application', method, path: url, principal, decision }),
+      );
     });
   });
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));

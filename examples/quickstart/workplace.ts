@@ -58,7 +58,10 @@ export async function createWorkplace(): Promise<Workplace> {
     .replace('admin: 127.0.0.1:9192', `admin: 127.0.0.1:${ports.admin}`);
   write('countersign.yaml', config);
   const posture = readFileSync(path('data/posture.yaml'), 'utf8');
-  write('data/posture.yaml', posture.replace(/updatedAt: .*/, `updatedAt: ${new Date().toISOString()}`));
+  write(
+    'data/posture.yaml',
+    posture.replace(/updatedAt: .*/, `updatedAt: ${new Date().toISOString()}`),
+  );
   return {
     folder,
     configFile: path('countersign.yaml'),

@@ -126,9 +126,9 @@ function normalUri(text: string): string | undefined {
   }
   const { origin, pathname, username, password } = new URL(text);
   if (username !== '' || password !== '') return undefined;
-  const unreserved = pathname.replace(/%[0-9a-f]{2}/gi, (escape) => {
-    const char = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
-    return /[A-Za-z0-9\-._~]/.test(char) ? char : escape.toUpperCase();
+  const unreserved = pathname.replace(/%[0-9a-f]{2}/gi, (encoded) => {
+    const char = String.fromCharCode(Number.parseInt(encoded.slice(1), 16));
+    return /[A-Za-z0-9\-._~]/.test(char) ? char : encoded.toUpperCase();
   });
   return `${origin}${unreserved}`;
 }

@@ -1,8 +1,8 @@
 import { X509Certificate as NodeCertificate } from 'node:crypto';
 import { AsnConvert } from '@peculiar/asn1-schema';
 import {
-  BasicConstraints,
   Certificate as AsnCertificate,
+  BasicConstraints,
   id_ce_basicConstraints,
   id_ce_keyUsage,
   id_ce_subjectAltName,

@@ -1,7 +1,7 @@
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import type { JsonObject, JsonValue } from '../json/json-value.js';
 import { parseQuery } from '../request/query.js';
 import type { HttpRequest } from '../request/request.js';
+import type { Struct, StructValue } from '../wire/struct.js';
 import type { ConditionInput } from './condition.js';
 
 /** What is known at load of a variable: its type, its members, or nothing. */
@@ -69,7 +69,7 @@ type Binder = (input: ConditionInput, members: ReadonlySet<string>) => unknown;
 export const binders: Readonly<Record<string, Binder>> = {
   request: (input, members) =>
     input.request.kind === 'http' ? bindRequest(input.request, input, members) : undefined,
-  path: ({ captures }) => captures,
+  path: ({ captures }) => new Map(Object.entries(captures)),
   peer: ({ caller: { peer } }) =>
     peer && {
       spiffeId: peer.spiffeId.text,
@@ -111,9 +111,9 @@ export const binders: Readonly<Record<string, Binder>> = {
   facts: ({ facts }) => facts,
   data: ({ data }) => data,
   envoy: ({ request: { envoy } }) => ({
-    contextExtensions: Object.fromEntries(envoy.contextExtensions),
-    metadata: Object.fromEntries(envoy.metadata),
-    routeMetadata: Object.fromEntries(envoy.routeMetadata),
+    contextExtensions: envoy.contextExtensions,
+    metadata: toMap(envoy.metadata),
+    routeMetadata: toMap(envoy.routeMetadata),
   }),
   tls: ({ request }) => ({ sni: request.sni }),
 };
@@ -135,22 +135,25 @@ function bindRequest(
   if (members.has('headers')) bound['headers'] = joinHeaders(request);
   if (members.has('query')) {
     const query = parseQuery(request.rawQuery);
-    if (query !== undefined) bound['query'] = record(query);
+    if (query !== undefined) bound['query'] = query;
   }
   return bound;
 }
 
 /** Several lines of one header are seen joined with `,`, as Envoy's joined encoding has them. */
-function joinHeaders({ headers }: HttpRequest): JsonObject {
-  const joined: { [name: string]: JsonValue } = Object.create(null);
-  for (const [name, lines] of headers) joined[name] = lines.join(',');
-  return joined;
+function joinHeaders({ headers }: HttpRequest): ReadonlyMap<string, string> {
+  return new Map([...headers].map(([name, lines]) => [name, lines.join(',')]));
 }
 
-function record(map: ReadonlyMap<string, readonly string[]>): JsonObject {
-  const object: { [name: string]: JsonValue } = Object.create(null);
-  for (const [name, values] of map) object[name] = values;
-  return object;
+/** Structs have no prototype, which the library does not take: their objects become maps. */
+function toMap(structs: ReadonlyMap<string, Struct>): ReadonlyMap<string, unknown> {
+  return new Map([...structs].map(([name, struct]) => [name, mapOf(struct)]));
+}
+
+function mapOf(value: StructValue): unknown {
+  if (Array.isArray(value)) return value.map(mapOf);
+  if (typeof value !== 'object' || value === null) return value;
+  return new Map(Object.entries(value).map(([key, item]) => [key, mapOf(item)]));
 }
 
 function timestamp(seconds: number | undefined) {

@@ -171,4 +171,4 @@ function evaluate(
 }
 
 /** Stands for a variable that has no value: it has no members, and equals nothing of a request. */
-const absent = Object.freeze(Object.create(null));
+const absent: ReadonlyMap<string, unknown> = new Map<string, unknown>();

@@ -6,7 +6,7 @@ export interface TimeWindow {
   contains(epochMs: number): boolean;
 }
 
-const dayNames = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
+const dayNames: readonly string[] = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 const minuteMs = 60_000;
 
 /**
@@ -62,7 +62,7 @@ function compileWallClock(timeZone: string): WallClock | undefined {
       const parts = new Map(format.formatToParts(epochMs).map(({ type, value }) => [type, value]));
       const weekday = (parts.get('weekday') ?? '').toLowerCase();
       return {
-        day: dayNames.findIndex((name) => name === weekday),
+        day: dayNames.indexOf(weekday),
         minuteOfDay: Number(parts.get('hour')) * 60 + Number(parts.get('minute')),
       };
     };

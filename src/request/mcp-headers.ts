@@ -15,7 +15,7 @@ export function mcpHeaderFault(
 ): string | undefined {
   const versions = headers.get('mcp-protocol-version');
   const version = versions?.[0]?.trim();
-  if (versions !== undefined && versions.some((other) => other.trim() !== version)) {
+  if (versions?.some((other) => other.trim() !== version)) {
     return 'mcp-protocol-version is given twice';
   }
   const meta = member(message.params, '_meta');

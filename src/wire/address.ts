@@ -101,21 +101,20 @@ function readInternalAddress(reader: Reader): InternalAddress {
 }
 
 export function writeAddress(writer: Writer, address: Address): void {
-  switch (address.kind) {
-    case 'socket':
-      return writeMessage(writer, 1, (inner) => writeSocketAddress(inner, address));
-    case 'pipe':
-      return writeMessage(writer, 2, (inner) => {
-        writeString(inner, 1, address.path);
-        if (address.mode !== 0) inner.writeUint32(2, address.mode);
-      });
-    case 'internal':
-      return writeMessage(writer, 3, (inner) => {
-        if (address.serverListenerName !== undefined) {
-          inner.writeString(1, address.serverListenerName);
-        }
-        writeString(inner, 2, address.endpointId);
-      });
+  if (address.kind === 'socket') {
+    writeMessage(writer, 1, (inner) => writeSocketAddress(inner, address));
+  } else if (address.kind === 'pipe') {
+    writeMessage(writer, 2, (inner) => {
+      writeString(inner, 1, address.path);
+      if (address.mode !== 0) inner.writeUint32(2, address.mode);
+    });
+  } else {
+    writeMessage(writer, 3, (inner) => {
+      if (address.serverListenerName !== undefined) {
+        inner.writeString(1, address.serverListenerName);
+      }
+      writeString(inner, 2, address.endpointId);
+    });
   }
 }
 
