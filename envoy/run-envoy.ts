@@ -82,61 +82,85 @@ export async function runEnvoy(
     '--log-level',
     'warning',
   ];
-  const container = `countersign-envoy-${adminPort}`;
-  const [command, args] =
-    envoy.kind === 'binary'
-      ? [envoy.path, flags]
-      : [
-          'docker',
-          [
-            'run',
-            '--rm',
-            '--name',
-            container,
-            '--network',
-            'host',
-            '-v',
-            `${folder}:${folder}`,
-            '-w',
-            folder,
-            envoy.image,
-            ...flags,
-          ],
-        ];
-  const child = spawn(command, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk) => {
-      output += String(chunk);
-    });
-  }
-  let ended = false;
-  const end = new Promise<void>((resolve) => {
-    child.once('close', () => {
-      ended = true;
-      resolve();
-    });
-    child.once('error', (error) => {
-      output += error.message;
-      ended = true;
-      resolve();
-    });
-  });
-  const stop = async () => {
-    child.kill('SIGTERM');
-    const force = setTimeout(() => child.kill('SIGKILL'), 3_000);
-    await end;
-    clearTimeout(force);
-  };
+  const running = await (envoy.kind === 'binary'
+    ? startBinary(envoy.path, flags, folder)
+    : startContainer(envoy.image, flags, folder));
   const deadline = Date.now() + 20_000;
   while (!(await isLive(adminPort))) {
-    if (ended || Date.now() > deadline) {
-      await stop();
-      throw new Error(`Envoy did not start: ${output.slice(-2000)}`);
+    if (running.hasEnded() || Date.now() > deadline) {
+      await running.stop();
+      throw new Error(`Envoy did not start: ${running.output().slice(-2000)}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  return { output: () => output, stop };
+  return running;
+}
+
+interface EnvoyProcess extends RunningEnvoy {
+  hasEnded(): boolean;
+}
+
+function startBinary(path: string, flags: readonly string[], folder: string): EnvoyProcess {
+  const child = spawn(path, flags, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  const hear = (chunk: unknown) => {
+    output += String(chunk);
+  };
+  child.stdout.on('data', hear);
+  child.stderr.on('data', hear);
+  let ended = false;
+  const end = new Promise<void>((resolve) => {
+    const finish = () => {
+      ended = true;
+      resolve();
+    };
+    child.once('close', finish);
+    child.once('error', (error) => {
+      hear(error.message);
+      finish();
+    });
+  });
+  return {
+    output: () => output,
+    hasEnded: () => ended,
+    stop: async () => {
+      child.kill('SIGTERM');
+      const force = setTimeout(() => child.kill('SIGKILL'), 3_000);
+      await end;
+      clearTimeout(force);
+    },
+  };
+}
+
+/** Envoy's container shares the host's network, and the folder under its own path. */
+async function startContainer(
+  image: string,
+  flags: readonly string[],
+  folder: string,
+): Promise<EnvoyProcess> {
+  // Its reaper would be an image of its own; `stop` ends the container.
+  process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true';
+  const { GenericContainer, Wait } = await import('testcontainers');
+  let output = '';
+  const container = await new GenericContainer(image)
+    .withNetworkMode('host')
+    .withBindMounts([{ source: folder, target: folder }])
+    .withWorkingDir(folder)
+    .withCommand([...flags, '--component-log-level', 'main:info'])
+    .withWaitStrategy(Wait.forLogMessage(/starting main dispatch loop/))
+    .withLogConsumer((stream) => {
+      stream.on('data', (chunk) => {
+        output += String(chunk);
+      });
+    })
+    .start();
+  return {
+    output: () => output,
+    hasEnded: () => false,
+    stop: async () => {
+      await container.stop();
+    },
+  };
 }
 
 async function isLive(adminPort: number): Promise<boolean> {
