@@ -71,14 +71,17 @@ export interface SpiffePattern {
 
 /** Parses a pattern; gives why not, as a sentence. The trust domain is always exact. */
 export function parseSpiffePattern(text: string): SpiffePattern | string {
-  const plain = text.replaceAll('/**', '/any').replaceAll('/*', '/one');
-  if (plain.includes('*')) return '"*" and "**" are whole segments of the path';
-  const parsed = parseSpiffeId(plain);
+  if (!text.startsWith(scheme)) return 'a SPIFFE pattern begins with "spiffe://"';
+  const [trustDomain = '', ...segments] = text.slice(scheme.length).split('/');
+  if (segments.length === 0) return 'a workload has a path: add "/**" for all of them';
+  const plain = segments.map((segment) => (/^\*\*?$/.test(segment) ? 'any' : segment));
+  if (plain.some((segment) => segment.includes('*'))) {
+    return '"*" and "**" are whole segments of the path';
+  }
+  const parsed = parseSpiffeId(`${scheme}${trustDomain}/${plain.join('/')}`);
   if (typeof parsed === 'string') return parsed;
-  if (parsed.segments.length === 0) return 'a workload has a path: add "/**" for all of them';
-  const segments = text.slice(scheme.length + parsed.trustDomain.length + 1).split('/');
   const isInner = segments.slice(0, -1).includes('**');
-  return isInner ? '"**" stands last' : { text, trustDomain: parsed.trustDomain, segments };
+  return isInner ? '"**" stands last' : { text, trustDomain, segments };
 }
 
 /** Whether the id is of the pattern: compared by parsed parts, never by text prefix. */
