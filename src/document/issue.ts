@@ -33,13 +33,14 @@ export function explainIssue(issue: Issue, schema: z.core.$ZodType): readonly Fa
         ? fault('missing', `"${String(path[path.length - 1] ?? '')}" is missing`)
         : fault('wrong_type', `expected ${named(issue.expected)}, got ${typeName(issue.input)}`);
     case 'invalid_value': {
+      if (issue.input === undefined) {
+        return fault('missing', `"${String(path[path.length - 1] ?? '')}" is missing`);
+      }
       const allowed = issue.values.map((value) => String(value));
       const given = typeof issue.input === 'string' ? `"${issue.input}" is` : 'this is';
-      return fault(
-        'wrong_value',
-        `${given} not one of ${allowed.join(', ')}`,
-        typeof issue.input === 'string' ? didYouMean(issue.input, allowed) : undefined,
-      );
+      const near = typeof issue.input === 'string' ? didYouMean(issue.input, allowed) : undefined;
+      const suggestion = near?.startsWith('did') ? near : undefined;
+      return fault('wrong_value', `${given} not one of ${allowed.join(', ')}`, suggestion);
     }
     case 'invalid_union':
       return explainUnion(issue, path, schema);
