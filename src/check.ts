@@ -175,8 +175,8 @@ export function judge(
   });
 }
 
-function refused({ code, detail }: Refusal): Decision {
-  return denyOutright(code, detail);
+function refused({ code, detail, dpopNonce }: Refusal): Decision {
+  return denyOutright(code, detail, dpopNonce);
 }
 
 /** What the rules for this route need to see of the request beyond its head. */

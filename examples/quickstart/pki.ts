@@ -12,6 +12,9 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509';
 
+/** What a certificate's key may be used for (RFC 5280 §4.2.1.3). */
+export const keyUsage = KeyUsageFlags;
+
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const serverAuth = '1.3.6.1.5.5.7.3.1';
 const clientAuth = '1.3.6.1.5.5.7.3.2';

@@ -20,6 +20,8 @@ export interface Deny {
   readonly shadow: readonly ShadowMatch[];
   /** One sentence for `explain` and the operator's log, never for Envoy. */
   readonly detail: string;
+  /** The nonce that the caller's next DPoP proof must carry (RFC 9449 §8). */
+  readonly dpopNonce?: string | undefined;
 }
 
 /** A rule in shadow mode that matched, beside the enforced decision. */
@@ -29,6 +31,7 @@ export interface ShadowMatch {
 }
 
 /** A deny that no rule made: a refused request or credential, a missing store, a passed deadline. */
-export function denyOutright(code: DenyCode, detail: string): Deny {
-  return { effect: 'deny', code, rule: undefined, principal: '', matched: '', shadow: [], detail };
+export function denyOutright(code: DenyCode, detail: string, dpopNonce?: string): Deny {
+  const nobody = { rule: undefined, principal: '', matched: '', shadow: [] } as const;
+  return { effect: 'deny', code, ...nobody, detail, dpopNonce };
 }

@@ -1,8 +1,8 @@
 import { Refusal } from '../errors.js';
 import type { Request } from '../request/request.js';
 import type { BundleSource } from '../trust/key-source.js';
-import type { PeerIdentity, SpiffeId } from './caller.js';
-import { parseSpiffeId } from './spiffe-id.js';
+import type { PeerIdentity } from './caller.js';
+import { readPrincipal } from './read-principal.js';
 import { type Certificate, checkSvid, parseCertificate } from './x509-svid.js';
 import { readXfcc } from './xfcc.js';
 
@@ -62,22 +62,4 @@ export function createPeerReader(options: PeerOptions): PeerReader {
 
 function invalid(detail: string): Refusal {
   return new Refusal('peer_invalid', detail);
-}
-
-/** Undefined for a principal that is no SPIFFE id at all: a DNS name, a Subject, none. */
-export function readPrincipal(
-  principal: string,
-  trustDomains: ReadonlySet<string>,
-): SpiffeId | undefined | Refusal {
-  if (!/^\s*spiffe:/i.test(principal)) return undefined;
-  const id = parseSpiffeId(principal);
-  if (typeof id === 'string') return invalid(id);
-  if (id.segments.length === 0) return invalid('a trust domain itself is no workload');
-  if (!trustDomains.has(id.trustDomain)) {
-    return new Refusal(
-      'trust_domain_refused',
-      `the trust domain ${id.trustDomain} is not accepted`,
-    );
-  }
-  return id;
 }

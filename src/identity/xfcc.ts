@@ -1,7 +1,7 @@
 import { Refusal } from '../errors.js';
 import type { Request } from '../request/request.js';
 import type { PeerIdentity } from './caller.js';
-import { readPrincipal } from './peer.js';
+import { readPrincipal } from './read-principal.js';
 
 const maxBytes = 16 * 1024;
 const knownKeys = new Set(['by', 'hash', 'cert', 'chain', 'subject', 'uri', 'dns']);

@@ -3,9 +3,15 @@ import type { DenyCode } from '../errors.js';
 /**
  * The value of `WWW-Authenticate` for a 401 (RFC 9110 §11.6.1): which scheme to use and, where a
  * token was sent, what the client may know about it (RFC 6750 §3, RFC 9449 §7.1).
+ * @param dpopNonce the nonce that the next proof must carry; undefined where none is asked for
  * @param resourceMetadata URL of the protected resource's metadata, for MCP callers (RFC 9728 §5.1)
  */
-export function challenge(code: DenyCode, resourceMetadata: string): string {
+export function challenge(
+  code: DenyCode,
+  dpopNonce: string | undefined,
+  resourceMetadata: string,
+): string {
+  if (dpopNonce !== undefined) return 'DPoP error="use_dpop_nonce"';
   const scheme = code === 'proof_missing' || code === 'proof_invalid' ? 'DPoP' : 'Bearer';
   const parameters: string[] = [];
   const error = challengeErrors.get(code);

@@ -103,8 +103,10 @@ function denyResponse(deny: Deny, context: AnswerContext, options: ResponseOptio
   const httpStatus = isGrpc && status === 400 ? 403 : status;
   const headers: HeaderOverwrite[] = [{ key: decisionHeader, value: context.decisionId }];
   if (status === 401) {
-    const value = challenge(code, context.mcp === undefined ? '' : options.resourceMetadata);
+    const metadataUrl = context.mcp === undefined ? '' : options.resourceMetadata;
+    const value = challenge(code, deny.dpopNonce, metadataUrl);
     headers.push({ key: 'www-authenticate', value });
+    if (deny.dpopNonce !== undefined) headers.push({ key: 'dpop-nonce', value: deny.dpopNonce });
   }
   const body = isGrpc ? `${titles[code]} (${code})` : denyBody(code, httpStatus, context, headers);
   const dynamicMetadata = metadata(deny, context);

@@ -1,8 +1,6 @@
-import { existsSync } from 'node:fs';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { describe, it } from 'mocha';
-import protobufjs from 'protobufjs';
 import type { AttributePeer } from '../../src/wire/attribute-context.js';
 import {
   type CheckRequest,
@@ -12,24 +10,9 @@ import {
 } from '../../src/wire/external-auth.js';
 import { decodeCheckResponse } from '../../src/wire/received-response.js';
 import type { StructValue } from '../../src/wire/struct.js';
+import { officialProtos } from '../support/official-protos.js';
 
-const deps = 'node_modules/@grpc/grpc-js-xds/deps';
-const roots = [
-  ...['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map((name) => `${deps}/${name}`),
-  'node_modules/protobufjs',
-];
-
-/** The independent opinion: the official protos, read by protobufjs. */
-function official(): protobufjs.Root {
-  const root = new protobufjs.Root();
-  root.resolvePath = (_, target) => {
-    const found = roots.find((folder) => existsSync(`${folder}/${target}`));
-    return found === undefined ? target : `${found}/${target}`;
-  };
-  return root.loadSync('envoy/service/auth/v3/external_auth.proto', { keepCase: true });
-}
-
-const root = official();
+const root = officialProtos();
 const OfficialRequest = root.lookupType('envoy.service.auth.v3.CheckRequest');
 const OfficialResponse = root.lookupType('envoy.service.auth.v3.CheckResponse');
 
