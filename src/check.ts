@@ -164,12 +164,10 @@ export function judge(
       seen.approval = approval;
       const { facts, data } = snapshot;
       const circumstances = { ...form, request, caller, approval, facts, data, nowMs };
-      const spend = (used: Approval) =>
-        snapshot.replay.spend(
-          `approval ${used.board} ${used.jti}`,
-          digest(bytes),
-          used.expiresAtMs,
-        );
+      const spend = (used: Approval) => {
+        const credential = digest(JSON.stringify(['approval', used.board, used.jti]));
+        return snapshot.replay.spend(credential, digest(bytes), used.expiresAtMs);
+      };
       return decide(form.candidates, circumstances, spend, trace);
     });
   });
@@ -236,8 +234,8 @@ function readApproval(
   return snapshot.approvals.verify(request.headers, snapshot.data.revocations, nowMs, needed);
 }
 
-function digest(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('base64url');
+function digest(content: Uint8Array | string): string {
+  return createHash('sha256').update(content).digest('base64url');
 }
 
 /** Goes on at once with a value, later with a promise's. */

@@ -16,7 +16,7 @@ export function findRevocation(caller: Caller, revocations: Revocations): Refusa
       return revoked('the key of the token');
     }
   }
-  const sha256 = peer?.certificate?.sha256;
+  const sha256 = (peer?.certificate ?? caller.certificate)?.sha256;
   if (sha256 !== undefined && revocations.certificates.has(sha256))
     return revoked('the certificate');
   if (revocations.identities.size === 0) return undefined;

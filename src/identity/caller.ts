@@ -4,6 +4,8 @@ import type { JsonObject } from '../json/json-value.js';
 export interface Caller {
   readonly peer: PeerIdentity | undefined;
   readonly token: TokenIdentity | undefined;
+  /** The client certificate of a caller without peer identity: it may bind a token, or be revoked. */
+  readonly certificate?: PeerCertificate;
 }
 
 /** A SPIFFE ID that its parser accepted (SPIFFE-ID §2). Compare by parts, never by text prefix. */

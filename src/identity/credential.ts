@@ -50,10 +50,29 @@ function readLine(header: string, lines: readonly string[]): Credential | undefi
 
 function readAuthorization(line: string): Credential | undefined | Refusal {
   const schemes = line.match(/(?:^|,)\s*(?:bearer|dpop)(?![a-z0-9-])/gi) ?? [];
-  if (schemes.length === 0) return undefined;
+  if (schemes.length === 0) {
+    return isList(line) ? ambiguous('authorization has two values') : undefined;
+  }
+  if (/^(?:bearer|dpop) +\{/i.test(line)) return malformed('the token is not a compact JWS');
   if (line.includes(',')) return ambiguous('authorization has two values');
   const [, name = '', token = ''] = /^(bearer|dpop) +([^\s]+)$/i.exec(line) ?? [];
   if (token === '') return malformed('authorization is not a scheme, blanks and a token');
   const scheme = name.toLowerCase() === 'dpop' ? 'dpop' : 'bearer';
   return { header: 'authorization', scheme, token };
+}
+
+/** `name=value`, as the parameters of Digest and of its kin (RFC 9110 §11.2) are separated by commas. */
+const parameter = /^\s*[\w!#$%&'*+.^`|~-]+\s*=\s*(?:"|[^\s"=])/;
+
+/** Whether a comma outside quotes separates two credentials, not two parameters of one. */
+function isList(line: string): boolean {
+  let isQuoted = false;
+  for (let at = 0; at < line.length; at += 1) {
+    const char = line[at];
+    if (char === '\\' && isQuoted) at += 1;
+    else if (char === '"') isQuoted = !isQuoted;
+    else if (char === ',' && !isQuoted && !parameter.test(line.slice(at + 1, at + 257)))
+      return true;
+  }
+  return false;
 }

@@ -91,7 +91,8 @@ function claimFault(
   nowMs: number,
 ): string | undefined {
   const issuedAt = member(claims, 'iat');
-  if (typeof member(claims, 'jti') !== 'string') return 'the DPoP proof has no jti';
+  const jti = member(claims, 'jti');
+  if (typeof jti !== 'string' || jti === '') return 'the DPoP proof has no jti';
   if (member(claims, 'htm') !== request.method) return 'the DPoP proof is for another method';
   if (!isTarget(member(claims, 'htu'), request, options.origins)) {
     return 'the DPoP proof is for another URI';

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { Refusal } from '../errors.js';
 import type { ReplayStore } from '../replay/replay-store.js';
 import type { Request } from '../request/request.js';
-import type { Caller, PeerIdentity, TokenIdentity } from './caller.js';
+import type { Caller, TokenIdentity } from './caller.js';
 import { type Credential, readCredential } from './credential.js';
 import { createDpopVerifier, type DpopOptions } from './dpop.js';
-import { createPeerReader, type PeerOptions } from './peer.js';
+import { createPeerReader, type Peer, type PeerOptions } from './peer.js';
 import { type ProofContext, proveToken } from './proof.js';
 import { createTokenVerifier, type TokenOptions, type VerifiedToken } from './verify-token.js';
 
@@ -43,7 +43,7 @@ export function createIdentifier(options: IdentityOptions): Identifier {
   const identifyToken = async (
     credential: Credential,
     verified: VerifiedToken | Refusal,
-    peer: PeerIdentity | undefined,
+    peer: Peer,
     request: Request,
     context: IdentifyContext,
   ): Promise<Caller | Refusal> => {
@@ -51,7 +51,7 @@ export function createIdentifier(options: IdentityOptions): Identifier {
     const proof = await proveToken(
       verified.identity.claims,
       credential,
-      peer,
+      peer.certificate,
       request,
       context,
       dpop,
@@ -62,11 +62,11 @@ export function createIdentifier(options: IdentityOptions): Identifier {
     return withToken(peer, verified, proof);
   };
 
-  const refuseToken = (refusal: Refusal, peer: PeerIdentity | undefined): Caller | Refusal => {
+  const refuseToken = (refusal: Refusal, peer: Peer): Caller | Refusal => {
     // Where keys or the store are away nothing is known of the token, so it cannot be ignored.
     const isUnknown = ['keys_unavailable', 'bundle_unavailable', 'store_unavailable'];
     const isIgnored = options.onInvalidToken === 'ignore' && !isUnknown.includes(refusal.code);
-    return isIgnored ? { peer, token: undefined } : refusal;
+    return isIgnored ? toCaller(peer, undefined) : refusal;
   };
 
   const spend = async (
@@ -87,10 +87,10 @@ export function createIdentifier(options: IdentityOptions): Identifier {
     identify(request, context) {
       const peer = readPeer(request, context.nowMs);
       if (peer instanceof Refusal) return peer;
-      if (request.kind !== 'http') return { peer, token: undefined };
+      if (request.kind !== 'http') return toCaller(peer, undefined);
       const credential = readCredential(request.headers, headers);
       if (credential instanceof Refusal) return refuseToken(credential, peer);
-      if (credential === undefined) return { peer, token: undefined };
+      if (credential === undefined) return toCaller(peer, undefined);
       const verified = verifyToken(credential, context.nowMs);
       if (verified instanceof Promise) {
         return verified.then((token) => identifyToken(credential, token, peer, request, context));
@@ -111,10 +111,12 @@ function isPlain(
   return credential.scheme !== 'dpop' && !Object.hasOwn(verified.identity.claims, 'cnf');
 }
 
-function withToken(
-  peer: PeerIdentity | undefined,
-  { identity }: VerifiedToken,
-  proof: TokenIdentity['proof'],
-): Caller {
-  return { peer, token: { ...identity, proof } };
+function withToken(peer: Peer, { identity }: VerifiedToken, proof: TokenIdentity['proof']): Caller {
+  return toCaller(peer, { ...identity, proof });
+}
+
+function toCaller({ identity, certificate }: Peer, token: TokenIdentity | undefined): Caller {
+  return identity === undefined && certificate !== undefined
+    ? { peer: undefined, token, certificate }
+    : { peer: identity, token };
 }

@@ -1,9 +1,9 @@
 import { Refusal } from '../errors.js';
 import type { Request } from '../request/request.js';
 import type { BundleSource } from '../trust/key-source.js';
-import type { PeerIdentity } from './caller.js';
+import type { PeerCertificate, PeerIdentity } from './caller.js';
 import { readPrincipal } from './read-principal.js';
-import { type Certificate, checkSvid, parseCertificate } from './x509-svid.js';
+import { type Certificate, checkSvid, dateFault, parseCertificate } from './x509-svid.js';
 import { readXfcc } from './xfcc.js';
 
 export interface PeerOptions {
@@ -14,9 +14,17 @@ export interface PeerOptions {
   readonly bundles: BundleSource | undefined;
 }
 
-export type PeerReader = (request: Request, nowMs: number) => PeerIdentity | undefined | Refusal;
+/** What is known of the connection's other end. */
+export interface Peer {
+  readonly identity: PeerIdentity | undefined;
+  /** Also of a peer without SPIFFE id: a token may be bound to it, or it may be revoked. */
+  readonly certificate: PeerCertificate | undefined;
+}
 
-const maxCached = 4096;
+export type PeerReader = (request: Request, nowMs: number) => Peer | Refusal;
+
+const maxCached = 1024;
+const nobody: Peer = { identity: undefined, certificate: undefined };
 
 /**
  * Reads the mTLS peer from `source.principal`, which Envoy takes from the first URI SAN, else a DNS
@@ -35,31 +43,48 @@ export function createPeerReader(options: PeerOptions): PeerReader {
   };
   return (request, nowMs) => {
     const { principal, certificatePem } = request.peer;
-    if (certificatePem === undefined) {
-      if (options.certificate === 'required') return invalid('there is no client certificate');
-      if (principal === '' && options.xfcc === 'last')
-        return readXfcc(request, options.trustDomains);
-      const id = readPrincipal(principal, options.trustDomains);
-      return id === undefined || id instanceof Refusal
-        ? id
-        : { spiffeId: id, certificate: undefined };
-    }
+    if (certificatePem === undefined) return readBare(request, options);
     const certificate = parse(certificatePem);
-    if (certificate instanceof Refusal) return certificate;
-    const id = readPrincipal(principal, options.trustDomains);
-    if (id === undefined) {
-      return options.certificate === 'required' || certificate.uris.length > 0
-        ? invalid('the certificate has no SPIFFE id as its principal')
-        : undefined;
-    }
-    if (id instanceof Refusal) return id;
-    const fault = checkSvid(certificate, id, options.bundles, nowMs);
-    if (fault !== undefined) return fault;
-    const { sha256, notBefore } = certificate;
-    return { spiffeId: id, certificate: { sha256, notBefore } };
+    return certificate instanceof Refusal
+      ? certificate
+      : readCertified(principal, certificate, options, nowMs);
   };
 }
 
 function invalid(detail: string): Refusal {
   return new Refusal('peer_invalid', detail);
+}
+
+/** The peer where Envoy sends no certificate: its word alone, or another proxy's in XFCC. */
+function readBare(request: Request, options: PeerOptions): Peer | Refusal {
+  if (options.certificate === 'required') return invalid('there is no client certificate');
+  const { principal } = request.peer;
+  if (principal === '' && options.xfcc === 'last') {
+    const forwarded = readXfcc(request, options.trustDomains);
+    if (forwarded === undefined || forwarded instanceof Refusal) return forwarded ?? nobody;
+    return { identity: forwarded, certificate: forwarded.certificate };
+  }
+  const id = readPrincipal(principal, options.trustDomains);
+  if (id === undefined || id instanceof Refusal) return id ?? nobody;
+  return { identity: { spiffeId: id, certificate: undefined }, certificate: undefined };
+}
+
+function readCertified(
+  principal: string,
+  certificate: Certificate,
+  options: PeerOptions,
+  nowMs: number,
+): Peer | Refusal {
+  const id = readPrincipal(principal, options.trustDomains);
+  if (id instanceof Refusal) return id;
+  const shown = { sha256: certificate.sha256, notBefore: certificate.notBefore };
+  if (id === undefined) {
+    const isHidden = certificate.uris.some((uri) => /^\s*spiffe:/i.test(uri));
+    if (principal === '' || isHidden || options.certificate === 'required') {
+      return invalid('the certificate has no SPIFFE id as its principal');
+    }
+    return dateFault(certificate, nowMs) ?? { identity: undefined, certificate: shown };
+  }
+  const fault = checkSvid(certificate, id, options.bundles, nowMs);
+  return fault ?? { identity: { spiffeId: id, certificate: shown }, certificate: shown };
 }

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { Refusal } from '../errors.js';
 import { isJsonObject, type JsonObject, member } from '../json/json-value.js';
 import type { Request } from '../request/request.js';
-import type { PeerIdentity, TokenIdentity } from './caller.js';
+import type { PeerCertificate, TokenIdentity } from './caller.js';
 import type { Credential } from './credential.js';
 import type { DpopVerifier } from './dpop.js';
 
@@ -19,7 +19,7 @@ export interface ProofContext {
 export function proveToken(
   claims: JsonObject,
   credential: Credential,
-  peer: PeerIdentity | undefined,
+  certificate: PeerCertificate | undefined,
   request: Request,
   context: ProofContext,
   dpop: DpopVerifier,
@@ -37,7 +37,11 @@ export function proveToken(
   if (members.length !== 1 || (thumbprint === undefined && jkt === undefined)) {
     return new Refusal('proof_invalid', 'cnf names a binding that cannot be checked here');
   }
-  if (thumbprint !== undefined) return proveCertificate(thumbprint, peer);
+  if (thumbprint !== undefined) {
+    return credential.scheme === 'dpop'
+      ? new Refusal('proof_invalid', 'the token is sent with DPoP and is bound to a certificate')
+      : proveCertificate(thumbprint, certificate);
+  }
   if (typeof jkt !== 'string') return new Refusal('proof_invalid', 'cnf.jkt is not a text');
   if (credential.scheme !== 'dpop') {
     return new Refusal('proof_missing', 'the token is bound to a DPoP key and sent as a bearer');
@@ -47,19 +51,14 @@ export function proveToken(
 
 function proveCertificate(
   thumbprint: JsonObject[string],
-  peer: PeerIdentity | undefined,
+  certificate: PeerCertificate | undefined,
 ): TokenIdentity['proof'] | Refusal {
-  const sha256 = peer?.certificate?.sha256;
-  if (sha256 === undefined) {
+  if (certificate === undefined) {
     return new Refusal('proof_missing', 'the token is bound to a certificate and none was sent');
   }
-  const shown = Buffer.from(sha256, 'hex');
-  const bound = typeof thumbprint === 'string' ? Buffer.from(thumbprint, 'base64url') : shown;
-  const isSame =
-    typeof thumbprint === 'string' &&
-    bound.length === shown.length &&
-    timingSafeEqual(bound, shown);
-  return isSame
+  const shown = Buffer.from(Buffer.from(certificate.sha256, 'hex').toString('base64url'));
+  const bound = Buffer.from(typeof thumbprint === 'string' ? thumbprint : '');
+  return bound.length === shown.length && timingSafeEqual(bound, shown)
     ? 'mtls-bound'
     : new Refusal('proof_invalid', 'the token is bound to another certificate');
 }

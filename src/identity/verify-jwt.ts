@@ -49,13 +49,16 @@ export async function verifyJwt(
   const key = findKey(jws, rules, keySet);
   if (key instanceof Refusal) return key;
   const forged = await verifySignature(jws, key);
-  return forged ?? readClaims(jws, rules, nowMs);
+  return forged ?? readClaims(jws, rules, key.kid, nowMs);
 }
 
 /** RFC 7515 §4.1.9: without a `/`, `application/` is implied; media types ignore case. */
 export function canonicalType(type: string | undefined): string {
-  const lower = (type ?? '').toLowerCase();
-  return lower.startsWith('application/') ? lower.slice('application/'.length) : lower;
+  if (type === undefined) return '';
+  const lower = type.toLowerCase();
+  const short = lower.startsWith('application/') ? lower.slice('application/'.length) : lower;
+  // An empty type is a type, and no accepted one.
+  return short === '' ? '/' : short;
 }
 
 function findKey(jws: CompactJws, rules: JwtRules, keySet: KeySet): VerificationKey | Refusal {
@@ -91,8 +94,16 @@ async function verifySignature(
   }
 }
 
-/** Reads the claims of a token whose signature holds, and holds them to the rules. */
-export function readClaims(jws: CompactJws, rules: JwtRules, nowMs: number): VerifiedJwt | Refusal {
+/**
+ * Reads the claims of a token whose signature holds, and holds them to the rules.
+ * @param keyId of the key that verified it, also where the token does not name it: for revocation
+ */
+function readClaims(
+  jws: CompactJws,
+  rules: JwtRules,
+  keyId: string | undefined,
+  nowMs: number,
+): VerifiedJwt | Refusal {
   const { payload } = jws;
   const times = readTimes(payload, rules, nowMs);
   if (times instanceof Refusal) return times;
@@ -108,7 +119,7 @@ export function readClaims(jws: CompactJws, rules: JwtRules, nowMs: number): Ver
   if (jti !== undefined && (typeof jti !== 'string' || jti === '')) return badClaim('jti');
   const missing = rules.requiredClaims.find((name) => isAbsent(member(payload, name)));
   if (missing !== undefined) return badClaim(missing);
-  return { claims: payload, subject, keyId: jws.keyId, jti, ...times };
+  return { claims: payload, subject, keyId, jti, ...times };
 }
 
 function isAbsent(value: unknown): boolean {
@@ -129,9 +140,9 @@ function readTimes(payload: JsonObject, rules: JwtRules, nowMs: number): Times |
   const expiresAt = member(payload, 'exp');
   const notBefore = member(payload, 'nbf');
   const issuedAt = member(payload, 'iat');
-  if (typeof expiresAt !== 'number') return badClaim('exp');
-  if (notBefore !== undefined && typeof notBefore !== 'number') return badClaim('nbf');
-  if (issuedAt !== undefined && typeof issuedAt !== 'number') return badClaim('iat');
+  if (!isTime(expiresAt)) return badClaim('exp');
+  if (notBefore !== undefined && !isTime(notBefore)) return badClaim('nbf');
+  if (issuedAt !== undefined && !isTime(issuedAt)) return badClaim('iat');
   const times = { issuedAt, notBefore, expiresAt };
   const fault = timeFault(times, rules.clockToleranceMs, nowMs);
   if (fault !== undefined) return fault;
@@ -140,6 +151,11 @@ function readTimes(payload: JsonObject, rules: JwtRules, nowMs: number): Times |
   return (expiresAt - issuedAt) * 1000 > rules.maxLifetimeMs
     ? new Refusal('token_lifetime_exceeded', 'the token lives longer than this issuer may say')
     : times;
+}
+
+/** Seconds that a Date can hold; 1e300 would be a token for ever. */
+function isTime(value: JsonObject[string] | undefined): value is number {
+  return typeof value === 'number' && Math.abs(value) <= 8.64e12;
 }
 
 /** A token is good while `nbf`, `iat` − tolerance ≤ now < `exp` + tolerance (RFC 7519 §4.1.4–6). */

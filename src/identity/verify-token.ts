@@ -85,8 +85,10 @@ export function createTokenVerifier(options: TokenOptions): TokenVerifier {
     if (known !== undefined) {
       const keys = known.validator.currentKeys();
       if (keys instanceof Refusal) return keys;
-      if (keys.generation === known.generation) return recheck(known.token, nowMs);
+      const checked = recheck(known.token, nowMs);
+      if (keys.generation === known.generation && !(checked instanceof Refusal)) return checked;
       cache.delete(key);
+      if (keys.generation === known.generation) return checked;
     }
     return verify(credential, options, nowMs, (verified) => {
       if (cache.size >= maxCached) forgetOldest(cache);
@@ -122,6 +124,11 @@ async function verify(
   if (jws instanceof Refusal) return jws;
   const validator = chooseValidator(jws, credential.header, options);
   if (validator instanceof Refusal) return validator;
+  const isTyped = jws.type !== undefined && jws.type !== 'JWT' && jws.type !== 'JOSE';
+  if (validator.kind === 'jwt-svid' && isTyped) {
+    // JWT-SVID §2.3: exactly one of these, where RFC 7515 would ignore the case.
+    return new Refusal('token_type_refused', 'the type of the token is not one of a JWT-SVID');
+  }
   const keys = validator.currentKeys();
   if (keys instanceof Refusal) return keys;
   const verified = await verifyJwt(jws, validator.rules, keys, nowMs);
@@ -149,9 +156,10 @@ function chooseValidator(
   options: TokenOptions,
 ): Validator | Refusal {
   const iss = member(jws.payload, 'iss');
-  const issuer = options.issuers.find(
-    (candidate) => candidate.rules.issuer === iss && candidate.header === header,
+  const named = options.issuers.filter(
+    ({ rules }) => typeof iss === 'string' && rules.issuer === iss,
   );
+  const issuer = named.find((candidate) => candidate.header === header);
   if (issuer !== undefined) {
     return {
       rules: issuer.rules,
@@ -164,8 +172,9 @@ function chooseValidator(
     };
   }
   const sub = member(jws.payload, 'sub');
-  const isKnown = options.issuers.some((candidate) => candidate.rules.issuer === iss);
-  if (isKnown || header !== 'authorization' || typeof sub !== 'string') return unknownIssuer();
+  if (named.length > 0 || header !== 'authorization' || typeof sub !== 'string') {
+    return unknownIssuer();
+  }
   return svidValidator(sub, options);
 }
 
@@ -175,11 +184,9 @@ function unknownIssuer(): Refusal {
 
 function svidValidator(sub: string, options: TokenOptions): Validator | Refusal {
   const { jwtSvid, bundles } = options;
-  if (jwtSvid === undefined || bundles === undefined || !sub.startsWith('spiffe:')) {
-    return unknownIssuer();
-  }
+  if (jwtSvid === undefined || bundles === undefined) return unknownIssuer();
   const id = parseSpiffeId(sub);
-  if (typeof id === 'string') return new Refusal('token_claim_invalid', `the claim "sub": ${id}`);
+  if (typeof id === 'string') return unknownIssuer();
   if (id.segments.length === 0) {
     return new Refusal('token_claim_invalid', 'the claim "sub" is a trust domain, no workload');
   }
@@ -211,7 +218,7 @@ function svidValidator(sub: string, options: TokenOptions): Validator | Refusal 
 
 /** ID tokens (OIDC Core §2) and security events (RFC 8417 §2.2) with a generic `typ`. */
 function isOtherKind({ claims }: VerifiedJwt): boolean {
-  const names = ['at_hash', 'c_hash', 'events'];
+  const names = ['nonce', 'at_hash', 'c_hash', 's_hash', 'events'];
   return names.some((name) => Object.hasOwn(claims, name)) || member(claims, 'typ') === 'ID';
 }
 

@@ -39,6 +39,8 @@ export function parseCertificate(encodedPem: string): Certificate | Refusal {
       : decodeURIComponent(encodedPem);
     const node = new NodeCertificate(pem);
     const { tbsCertificate } = AsnConvert.parse(node.raw, AsnCertificate);
+    const ids = (tbsCertificate.extensions ?? []).map(({ extnID }) => extnID);
+    if (new Set(ids).size < ids.length) return invalid('the certificate has an extension twice');
     const names = extension(tbsCertificate, id_ce_subjectAltName, SubjectAlternativeName);
     return {
       uris: [...(names?.value ?? [])].flatMap((name) => name.uniformResourceIdentifier ?? []),
@@ -93,31 +95,63 @@ export function checkSvid(
   bundles: BundleSource | undefined,
   nowMs: number,
 ): Refusal | undefined {
-  const { uris, leafFault: fault, notBefore, notAfter } = certificate;
+  const { uris, leafFault: fault } = certificate;
   if (uris.length !== 1) return invalid(`the certificate has ${uris.length} URI SANs, not one`);
   if (uris[0] !== id.text) return invalid('the principal is not the URI SAN of the certificate');
   if (fault !== undefined) return invalid(fault);
-  const now = nowMs / 1000;
-  if (now < notBefore || now > notAfter) return invalid('the certificate is outside its dates');
+  const outdated = dateFault(certificate, nowMs);
+  if (outdated !== undefined) return outdated;
   const authorities = bundles?.x509Authorities(id.trustDomain);
   if (authorities === undefined || authorities instanceof Refusal) return authorities;
-  const isIssued = authorities.some((der) => isIssuedBy(certificate.certificate, der, nowMs));
+  const isIssued = issuersOf(certificate, authorities).some(
+    ({ fromMs, toMs }) => nowMs >= fromMs && nowMs <= toMs,
+  );
   return isIssued ? undefined : invalid('no authority of the trust domain issued the certificate');
+}
+
+/** RFC 5280 §4.1.2.5: both ends count as inside. */
+export function dateFault(
+  { notBefore, notAfter }: Certificate,
+  nowMs: number,
+): Refusal | undefined {
+  const isInside = nowMs >= notBefore * 1000 && nowMs <= notAfter * 1000;
+  return isInside ? undefined : invalid('the certificate is outside its dates');
+}
+
+interface Issuer {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** Which authorities issued a certificate never changes: each is asked once per set of authorities. */
+const chains = new WeakMap<
+  Certificate,
+  { readonly authorities: readonly Uint8Array[]; readonly issuers: readonly Issuer[] }
+>();
+
+function issuersOf(
+  certificate: Certificate,
+  authorities: readonly Uint8Array[],
+): readonly Issuer[] {
+  const known = chains.get(certificate);
+  if (known?.authorities === authorities) return known.issuers;
+  const issuers = authorities.flatMap((der) => readIssuer(certificate.certificate, der) ?? []);
+  chains.set(certificate, { authorities, issuers });
+  return issuers;
 }
 
 /**
  * RFC 5280 §6 for a path of one: Envoy sends the leaf alone, so an authority of the bundle must have
  * issued it. Where intermediates issue leaves, the bundle has to list them.
  */
-function isIssuedBy(leaf: NodeCertificate, authorityDer: Uint8Array, nowMs: number): boolean {
+function readIssuer(leaf: NodeCertificate, authorityDer: Uint8Array): Issuer | undefined {
   try {
     const authority = new NodeCertificate(authorityDer);
-    const isValid =
-      nowMs >= Date.parse(authority.validFrom) && nowMs <= Date.parse(authority.validTo);
-    return (
-      authority.ca && isValid && leaf.checkIssued(authority) && leaf.verify(authority.publicKey)
-    );
+    const isIssuer =
+      authority.ca && leaf.checkIssued(authority) && leaf.verify(authority.publicKey);
+    if (!isIssuer) return undefined;
+    return { fromMs: Date.parse(authority.validFrom), toMs: Date.parse(authority.validTo) };
   } catch {
-    return false;
+    return undefined;
   }
 }

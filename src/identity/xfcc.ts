@@ -23,11 +23,15 @@ export function readXfcc(
   const elements = parseXfcc(line);
   if (typeof elements === 'string') return invalid(elements);
   const element = elements[elements.length - 1] ?? [];
-  const uris = element.filter(({ key }) => key === 'uri').map(({ value }) => value);
-  if (uris.length > 1) return invalid('the last element of x-forwarded-client-cert has two URIs');
-  const id = readPrincipal(uris[0] ?? '', trustDomains);
+  const valuesOf = (name: string) => element.filter(({ key }) => key === name);
+  const uris = valuesOf('uri');
+  const hashes = valuesOf('hash');
+  if (uris.length > 1 || hashes.length > 1) {
+    return invalid('the last element of x-forwarded-client-cert has two of one kind');
+  }
+  const id = readPrincipal(uris[0]?.value ?? '', trustDomains);
   if (id === undefined || id instanceof Refusal) return id;
-  const sha256 = element.find(({ key }) => key === 'hash')?.value.toLowerCase() ?? '';
+  const sha256 = hashes[0]?.value.toLowerCase() ?? '';
   const certificate = /^[0-9a-f]{64}$/.test(sha256) ? { sha256, notBefore: undefined } : undefined;
   return { spiffeId: id, certificate };
 }
