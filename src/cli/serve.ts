@@ -102,6 +102,7 @@ async function run(loader: Loader, config: Config, file: string, drain: number):
   watcher.close();
   await Promise.race([listener.stop(graceMs), terminated()]);
   await admin.close();
+  await loader.close();
   log.flush();
   logger.info('stopped');
   return 0;

@@ -23,6 +23,7 @@ export const validate: Command = {
     const errors = countOf(findings, 'error');
     const warnings = countOf(findings, 'warning');
     const policy = loader.snapshot?.policy;
+    await loader.close();
     if (args.values['json'] === true) {
       io.out(
         `${JSON.stringify({ errors, warnings, revision: policy?.revision, findings }, null, 2)}\n`,

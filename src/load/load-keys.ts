@@ -3,18 +3,63 @@ import type { Finding } from '../document/finding.js';
 import { Refusal } from '../errors.js';
 import { parseJwks } from '../trust/jwks.js';
 import type { KeySet, KeySource } from '../trust/key-source.js';
+import { type RemoteJwks, type RemoteJwksState, remoteJwks } from '../trust/remote-jwks.js';
 import { parseSpiffeBundle, type SpiffeBundle } from '../trust/spiffe-bundle.js';
 import { staticKeys } from '../trust/static-keys.js';
 import { beside, finding, isFinding, readText } from './files.js';
 import { LastGood } from './last-good.js';
 
-/** All keys that files hold, each file with its own last good content. */
-export class KeyFiles {
+/** All keys: of files, each with its own last good content, and remote ones, kept over reloads. */
+export class Keys {
   readonly #sets = new Map<string, LastGood<KeySet>>();
   readonly #bundles = new Map<string, LastGood<SpiffeBundle>>();
+  readonly #remotes = new Map<string, { readonly name: string; readonly source: RemoteJwks }>();
+  readonly #used = new Set<string>();
+  readonly #nowMs: () => number;
 
-  /** The key source of an issuer whose keys are in a file. */
+  /** @param nowMs epoch milliseconds */
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** The key source of an issuer. A remote one is the same as long as its configuration is. */
   source(issuer: JwtIssuerConfig | ApprovalBoardConfig, configFile: string): KeySource {
+    return issuer.jwks.file === undefined ? this.#remote(issuer) : this.#file(issuer, configFile);
+  }
+
+  #remote({ name, issuer, algorithms, jwks }: JwtIssuerConfig | ApprovalBoardConfig): KeySource {
+    const key = JSON.stringify([issuer, algorithms, jwks]);
+    const known = this.#remotes.get(key);
+    this.#used.add(key);
+    if (known !== undefined) return known.source;
+    const source = remoteJwks({
+      at: jwks.url === undefined ? { issuer } : { url: jwks.url },
+      algorithms,
+      refreshMs: jwks.refresh,
+      staleMaxMs: jwks.staleMax,
+      nowMs: this.#nowMs,
+      random: Math.random,
+    });
+    this.#remotes.set(key, { name, source });
+    return source;
+  }
+
+  /** Closes the remote sources that nothing asked for since the last time. */
+  dropUnused(): void {
+    for (const [key, { source }] of this.#remotes) {
+      if (this.#used.has(key)) continue;
+      source.close();
+      this.#remotes.delete(key);
+    }
+    this.#used.clear();
+  }
+
+  /** How each remote key set does, by the issuer's name. */
+  remotes(): readonly { readonly name: string; readonly state: RemoteJwksState }[] {
+    return [...this.#remotes.values()].map(({ name, source }) => ({ name, state: source.state() }));
+  }
+
+  #file(issuer: JwtIssuerConfig | ApprovalBoardConfig, configFile: string): KeySource {
     const path = beside(configFile, issuer.jwks.file ?? '');
     const key = `${path} ${issuer.algorithms.join(' ')}`;
     const loaded = this.#sets.get(key) ?? new LastGood<KeySet>(`keys ${issuer.name}`);

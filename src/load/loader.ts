@@ -11,6 +11,7 @@ import { compilePolicies } from '../policy/compile.js';
 import type { PolicySet } from '../policy/policy-set.js';
 import { memoryStore } from '../replay/memory-store.js';
 import type { ReplayStore } from '../replay/replay-store.js';
+import { valkeyStore } from '../replay/valkey-store.js';
 import { createKeySet } from '../trust/jwks.js';
 import type { KeySet, KeySource } from '../trust/key-source.js';
 import { staticBundles } from '../trust/spiffe-bundle.js';
@@ -18,7 +19,7 @@ import { staticKeys } from '../trust/static-keys.js';
 import { beside, finding, isFinding, isText, readText, unreadable } from './files.js';
 import { LastGood } from './last-good.js';
 import { DataFiles } from './load-data.js';
-import { KeyFiles, keyFiles } from './load-keys.js';
+import { Keys, keyFiles } from './load-keys.js';
 
 export interface LoaderOptions {
   readonly configFile: string;
@@ -36,7 +37,7 @@ export class Loader {
   readonly #options: LoaderOptions;
   readonly #config = new LastGood<Config>('configuration');
   readonly #policies = new LastGood<PolicySet>('policies');
-  readonly #keys = new KeyFiles();
+  readonly #keys: Keys;
   readonly #data = new DataFiles();
   readonly #nonceSecret = randomBytes(32);
   #identity: { readonly key: string; readonly identifier: Identifier } | undefined;
@@ -47,6 +48,7 @@ export class Loader {
 
   constructor(options: LoaderOptions) {
     this.#options = options;
+    this.#keys = new Keys(options.nowMs);
   }
 
   /** The last good configuration. */
@@ -69,6 +71,17 @@ export class Loader {
       ...this.#keys.findings(),
       ...this.#sharedKeys,
     ];
+  }
+
+  /** How each remote key set does. */
+  remoteKeys() {
+    return this.#keys.remotes();
+  }
+
+  /** Ends what goes on in the background. */
+  async close(): Promise<void> {
+    this.#keys.dropUnused();
+    await this.#replay?.store.close();
   }
 
   /** The files and folders to watch. */
@@ -94,6 +107,7 @@ export class Loader {
     this.#loadPolicies(config);
     const identifier = this.#identifierOf(config);
     const approvals = createApprovalVerifier(this.#boards(config), config.limits.token);
+    this.#keys.dropUnused();
     const policy = this.#policies.value;
     if (policy === undefined || data === undefined) return;
     this.#snapshot = Object.freeze({
@@ -178,7 +192,9 @@ export class Loader {
     }));
     const svid = this.#bundlesOf(spiffe.jwtSvid?.bundles ?? {});
     const peer = this.#bundlesOf(spiffe.peer.bundles);
-    const generations = issuers.map(({ keys }) => generationOf(keys.current()));
+    const generations = trust.jwt.map(({ jwks }, at) =>
+      jwks.file === undefined ? 0 : generationOf(issuers[at]?.keys.current() ?? {}),
+    );
     const bundled = [...svid.values(), ...peer.values()].map(({ jwtKeys }) => jwtKeys.generation);
     const key = JSON.stringify([trust, limits, config.replay, generations, bundled]);
     if (this.#identity?.key === key) return this.#identity.identifier;
@@ -245,7 +261,15 @@ export class Loader {
   #replayOf(config: Config, nowMs: () => number): ReplayStore {
     const key = JSON.stringify(config.replay);
     if (this.#replay?.key !== key) {
-      this.#replay = { key, store: memoryStore(config.replay.maxEntries, nowMs) };
+      const { store, maxEntries, url } = config.replay;
+      void this.#replay?.store.close();
+      this.#replay = {
+        key,
+        store:
+          store === 'valkey' && url !== undefined
+            ? valkeyStore(url, nowMs)
+            : memoryStore(maxEntries, nowMs),
+      };
     }
     return this.#replay.store;
   }

@@ -1,0 +1,42 @@
+import type { ReplayStore, Spent } from './replay-store.js';
+
+const timeoutMs = 50;
+
+/**
+ * Single use shared by a fleet: one atomic `SET NX PX GET` on a Valkey or Redis (7.0 or newer). A
+ * store that is away, slow or full of other things answers `unavailable`, and nothing is permitted
+ * on it. The client is loaded only where this store is configured.
+ * @param nowMs epoch milliseconds
+ */
+export function valkeyStore(url: string, nowMs: () => number): ReplayStore {
+  const connecting = connect(url);
+  return {
+    async spend(credential, request, untilMs): Promise<Spent> {
+      const lifeMs = Math.max(1, Math.ceil(untilMs - nowMs()));
+      try {
+        const client = await connecting;
+        const key = `countersign:used:${credential}`;
+        const before = await client.call('SET', key, request, 'NX', 'GET', 'PX', String(lifeMs));
+        if (before === null) return 'first';
+        return before === request ? 'again' : 'used';
+      } catch {
+        return 'unavailable';
+      }
+    },
+    close: async () => (await connecting).disconnect(),
+  };
+}
+
+async function connect(url: string) {
+  const { Redis } = await import('iovalkey');
+  const client = new Redis(url, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: 1_000,
+    commandTimeout: timeoutMs,
+    retryStrategy: (tries: number) => Math.min(1_000, 50 * tries),
+  });
+  // How it is shows in every answer; an `error` event that nobody hears would end the process.
+  client.on('error', () => {});
+  return client;
+}

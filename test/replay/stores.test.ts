@@ -1,0 +1,93 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { expect } from 'chai';
+import { after, before, describe, it } from 'mocha';
+import { until } from '../../examples/quickstart/sidecar.js';
+import { reserve } from '../../examples/quickstart/workplace.js';
+import { memoryStore } from '../../src/replay/memory-store.js';
+import type { ReplayStore, Spent } from '../../src/replay/replay-store.js';
+import { valkeyStore } from '../../src/replay/valkey-store.js';
+
+describe('the memory store', () => {
+  it('gives a credential to one request, and again to the same', () => {
+    const store = memoryStore(10, () => 1000);
+    expect(store.spend('a', 'r1', 5000)).to.equal('first');
+    expect(store.spend('a', 'r1', 5000)).to.equal('again');
+    expect(store.spend('a', 'r2', 5000)).to.equal('used');
+  });
+
+  it('refuses when it is full, and never forgets an entry before its time', () => {
+    let now = 1000;
+    const store = memoryStore(2, () => now);
+    store.spend('a', 'r', 5000);
+    store.spend('b', 'r', 9000);
+    expect(store.spend('c', 'r', 9000)).to.equal('unavailable');
+    expect(store.spend('a', 'x', 5000)).to.equal('used');
+    now = 6500;
+    expect(store.spend('c', 'r', 9000)).to.equal('first');
+    expect(store.spend('b', 'x', 9000)).to.equal('used');
+  });
+
+  it('revives nothing when the clock steps back (B7)', () => {
+    let now = 10_000;
+    const store = memoryStore(10, () => now);
+    store.spend('a', 'r', 12_000);
+    now = 1000;
+    expect(store.spend('a', 'x', 12_000)).to.equal('used');
+  });
+});
+
+/** Debian's redis-server speaks the protocol; CI installs it, so there its absence is a failure. */
+const isThere = spawnSync('redis-server', ['--version']).error === undefined;
+const suite = isThere || process.env['CI'] === 'true' ? describe : describe.skip;
+
+suite(`the Valkey store${isThere ? '' : ' (left out: there is no redis-server on the PATH)'}`, () => {
+  let server: ChildProcess;
+  let port = 0;
+  const stores: ReplayStore[] = [];
+  const open = () => {
+    const store = valkeyStore(`redis://127.0.0.1:${port}`, Date.now);
+    stores.push(store);
+    return store;
+  };
+  const isUp = async (store: ReplayStore) =>
+    (await store.spend(`probe-${Math.random()}`, 'r', Date.now() + 1000)) === 'first';
+
+  before(async function () {
+    this.timeout(20_000);
+    expect(isThere, 'redis-server is needed: apt-get install redis-server').to.equal(true);
+    [port = 0] = await reserve(1);
+    server = spawn('redis-server', [
+      ...['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    ]);
+    const probe = open();
+    await until(() => isUp(probe), 'the store did not start');
+  });
+  after(async () => {
+    server.kill();
+    for (const store of stores) await store.close();
+  });
+
+  it('gives one credential to one of twenty requests on four sidecars', async () => {
+    const sidecars = [open(), open(), open(), open()];
+    for (const sidecar of sidecars) await until(() => isUp(sidecar), 'a store did not connect');
+    const spent = await Promise.all(
+      Array.from({ length: 20 }, (_, at) =>
+        sidecars[at % 4]?.spend('one', `r${at}`, Date.now() + 60_000),
+      ),
+    );
+    const count = (wanted: Spent) => spent.filter((answer) => answer === wanted).length;
+    expect([count('first'), count('used')]).to.deep.equal([1, 19]);
+    const winner = spent.indexOf('first');
+    expect(await sidecars[0]?.spend('one', `r${winner}`, Date.now() + 60_000)).to.equal('again');
+  });
+
+  it('is unavailable when the server is gone, and back when it is', async () => {
+    const store = open();
+    await until(() => isUp(store), 'the store did not connect');
+    server.kill('SIGKILL');
+    await new Promise((resolve) => server.once('close', resolve));
+    expect(await store.spend('x', 'r', Date.now() + 1000)).to.equal('unavailable');
+    server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '']);
+    await until(() => isUp(store), 'the store did not come back');
+  });
+});
