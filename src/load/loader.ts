@@ -2,13 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type { Snapshot } from '../check.js';
 import type { ApprovalBoardConfig, Config, JwtIssuerConfig } from '../config/config-schema.js';
 import { type Environment, parseConfig } from '../config/parse-config.js';
-import { listPolicyFiles } from '../config/policy-files.js';
 import type { Finding } from '../document/finding.js';
 import { type ApprovalBoard, approvalType, createApprovalVerifier } from '../evidence/approval.js';
 import { createIdentifier, type Identifier } from '../identity/identify.js';
 import type { JwtRules } from '../identity/verify-jwt.js';
-import { compilePolicies } from '../policy/compile.js';
-import type { PolicySet } from '../policy/policy-set.js';
 import { memoryStore } from '../replay/memory-store.js';
 import type { ReplayStore } from '../replay/replay-store.js';
 import { valkeyStore } from '../replay/valkey-store.js';
@@ -16,10 +13,11 @@ import { createKeySet } from '../trust/jwks.js';
 import type { KeySet, KeySource } from '../trust/key-source.js';
 import { staticBundles } from '../trust/spiffe-bundle.js';
 import { staticKeys } from '../trust/static-keys.js';
-import { beside, finding, isFinding, isText, readText, unreadable } from './files.js';
+import { beside, finding, isFinding, readText } from './files.js';
 import { LastGood } from './last-good.js';
 import { DataFiles } from './load-data.js';
 import { Keys, keyFiles } from './load-keys.js';
+import { PolicyFiles } from './load-policies.js';
 
 export interface LoaderOptions {
   readonly configFile: string;
@@ -36,13 +34,12 @@ export interface LoaderOptions {
 export class Loader {
   readonly #options: LoaderOptions;
   readonly #config = new LastGood<Config>('configuration');
-  readonly #policies = new LastGood<PolicySet>('policies');
+  readonly #policies = new PolicyFiles();
   readonly #keys: Keys;
   readonly #data = new DataFiles();
   readonly #nonceSecret = randomBytes(32);
   #identity: { readonly key: string; readonly identifier: Identifier } | undefined;
   #replay: { readonly key: string; readonly store: ReplayStore } | undefined;
-  #policyFindings: readonly Finding[] = [];
   #sharedKeys: readonly Finding[] = [];
   #snapshot: Snapshot | undefined;
 
@@ -65,8 +62,7 @@ export class Loader {
   findings(): readonly Finding[] {
     return [
       ...this.#config.findings,
-      ...this.#policyFindings,
-      ...this.#policies.findings,
+      ...this.#policies.findings(),
       ...this.#data.findings(),
       ...this.#keys.findings(),
       ...this.#sharedKeys,
@@ -104,7 +100,7 @@ export class Loader {
     if (config === undefined) return;
     const { configFile, nowMs } = this.#options;
     const data = this.#data.refresh(config, configFile);
-    this.#loadPolicies(config);
+    this.#policies.refresh(config, configFile);
     const identifier = this.#identifierOf(config);
     const approvals = createApprovalVerifier(this.#boards(config), config.limits.token);
     this.#keys.dropUnused();
@@ -147,34 +143,6 @@ export class Loader {
       return 'config' in parsed
         ? { ok: true, value: parsed.config, warnings: [] }
         : { ok: false, findings: parsed };
-    });
-  }
-
-  #loadPolicies(config: Config): void {
-    const { configFile } = this.#options;
-    this.#policyFindings = [];
-    const folders = config.policies.map((path) => beside(configFile, path));
-    const files = listFiles(folders);
-    if (isFindings(files)) {
-      this.#policyFindings = files;
-      return;
-    }
-    const texts = files.map(readText);
-    const broken = texts.filter(isFinding);
-    if (broken.length > 0) {
-      this.#policyFindings = broken;
-      return;
-    }
-    const good = texts.filter(isText);
-    const scope = {
-      issuers: config.trust.jwt.map(({ name }) => name),
-      approvals: config.trust.approvals.map(({ name }) => name),
-      facts: config.facts,
-      dataFiles: Object.keys(config.data),
-    };
-    this.#policies.refresh(JSON.stringify([good, scope]), () => {
-      const compiled = compilePolicies(good, scope);
-      return compiled.ok ? { ok: true, value: compiled.set, warnings: [] } : compiled;
     });
   }
 
@@ -301,21 +269,4 @@ function thumbprints(keys: KeySource): readonly string[] {
 
 function generationOf(keys: KeySet | object): number {
   return 'generation' in keys && typeof keys.generation === 'number' ? keys.generation : 0;
-}
-
-function listFiles(folders: readonly string[]): readonly string[] | readonly Finding[] {
-  const findings: Finding[] = [];
-  const files = folders.flatMap((folder) => {
-    try {
-      return listPolicyFiles([folder]);
-    } catch (error) {
-      findings.push(unreadable(folder, error));
-      return [];
-    }
-  });
-  return findings.length > 0 ? findings : files;
-}
-
-function isFindings(list: readonly string[] | readonly Finding[]): list is readonly Finding[] {
-  return list.some((item) => typeof item !== 'string');
 }

@@ -18,8 +18,8 @@ describe('the memory store', () => {
   it('refuses when it is full, and never forgets an entry before its time', () => {
     let now = 1000;
     const store = memoryStore(2, () => now);
-    store.spend('a', 'r', 5000);
-    store.spend('b', 'r', 9000);
+    expect(store.spend('a', 'r', 5000)).to.equal('first');
+    expect(store.spend('b', 'r', 9000)).to.equal('first');
     expect(store.spend('c', 'r', 9000)).to.equal('unavailable');
     expect(store.spend('a', 'x', 5000)).to.equal('used');
     now = 6500;
@@ -30,7 +30,7 @@ describe('the memory store', () => {
   it('revives nothing when the clock steps back (B7)', () => {
     let now = 10_000;
     const store = memoryStore(10, () => now);
-    store.spend('a', 'r', 12_000);
+    expect(store.spend('a', 'r', 12_000)).to.equal('first');
     now = 1000;
     expect(store.spend('a', 'x', 12_000)).to.equal('used');
   });

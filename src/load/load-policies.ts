@@ -1,0 +1,48 @@
+import type { Config } from '../config/config-schema.js';
+import { listPolicyFiles } from '../config/policy-files.js';
+import type { Finding } from '../document/finding.js';
+import { compilePolicies } from '../policy/compile.js';
+import type { PolicySet } from '../policy/policy-set.js';
+import { beside, isFinding, isText, readText, unreadable } from './files.js';
+import { LastGood } from './last-good.js';
+
+/** The policy files as one set: all of them are good, or the last good set stays. */
+export class PolicyFiles {
+  readonly #set = new LastGood<PolicySet>('policies');
+  /** Files and folders that cannot be read at all. */
+  #unreadable: readonly Finding[] = [];
+
+  get value(): PolicySet | undefined {
+    return this.#set.value;
+  }
+
+  findings(): readonly Finding[] {
+    return [...this.#unreadable, ...this.#set.findings];
+  }
+
+  refresh(config: Config, configFile: string): void {
+    const listed = config.policies.map((path) => list(beside(configFile, path)));
+    const texts = listed.flat().map((file) => (typeof file === 'string' ? readText(file) : file));
+    this.#unreadable = texts.filter(isFinding);
+    if (this.#unreadable.length > 0) return;
+    const files = texts.filter(isText);
+    const scope = {
+      issuers: config.trust.jwt.map(({ name }) => name),
+      approvals: config.trust.approvals.map(({ name }) => name),
+      facts: config.facts,
+      dataFiles: Object.keys(config.data),
+    };
+    this.#set.refresh(JSON.stringify([files, scope]), () => {
+      const compiled = compilePolicies(files, scope);
+      return compiled.ok ? { ok: true, value: compiled.set, warnings: [] } : compiled;
+    });
+  }
+}
+
+function list(entry: string): readonly (string | Finding)[] {
+  try {
+    return listPolicyFiles([entry]);
+  } catch (error) {
+    return [unreadable(entry, error)];
+  }
+}
