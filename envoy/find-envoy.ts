@@ -22,6 +22,9 @@ export type Envoy =
   | { readonly kind: 'image'; readonly image: string; readonly from: string }
   | { readonly kind: 'none'; readonly why: string };
 
+/** Leaves the real Envoy out, on machines where none can be had; CI never does. */
+export const withoutEnvoy = process.env['COUNTERSIGN_WITHOUT_ENVOY'] === '1';
+
 const defaultImage = 'envoyproxy/envoy:v1.40.0';
 
 /**
@@ -31,6 +34,7 @@ const defaultImage = 'envoyproxy/envoy:v1.40.0';
  * @param say told in a sentence of what takes long
  */
 export async function findEnvoy(say: (text: string) => void): Promise<Envoy> {
+  if (withoutEnvoy) return { kind: 'none', why: 'COUNTERSIGN_WITHOUT_ENVOY=1 says so' };
   const image = process.env['COUNTERSIGN_ENVOY_IMAGE'];
   if (image) return { kind: 'image', image, from: `the image ${image}` };
   const named = process.env['ENVOY_BIN'];

@@ -1,11 +1,12 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
+import { withoutEnvoy } from '../../envoy/find-envoy.js';
 import { createCases } from '../../examples/quickstart/cases.js';
 import { type Answer, type Call, send } from '../../examples/quickstart/client.js';
 import { startSidecar } from '../../examples/quickstart/sidecar.js';
 import { checkPath } from '../../src/server/listener.js';
-import { createStage, type Edit, type Stage, told, withoutEnvoy } from './stage.js';
+import { createStage, type Edit, type Stage, told } from './stage.js';
 
 const permitted: Call = { method: 'GET', path: '/finance/x', as: 'agent' };
 const denied: Call = { method: 'POST', path: '/finance/x', as: 'agent' };

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
+import { withoutEnvoy } from '../../envoy/find-envoy.js';
 import { approve, createCases } from '../../examples/quickstart/cases.js';
 import { type Call, type Protocol, send } from '../../examples/quickstart/client.js';
-import { createStage, type Stage, told, withoutEnvoy } from './stage.js';
+import { createStage, type Stage, told } from './stage.js';
 
 const bot = 'spiffe://prod.example/ns/payments/sa/bot';
 

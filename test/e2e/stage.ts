@@ -20,10 +20,8 @@ export type Edit = Parameters<typeof withPorts>[2];
 export async function realEnvoy(): Promise<Exclude<Envoy, { kind: 'none' }>> {
   const envoy = await findEnvoy(() => {});
   if (envoy.kind !== 'none') return envoy;
-  throw new Error(`${envoy.why}; COUNTERSIGN_TEST_WITHOUT_ENVOY=1 leaves these tests out`);
+  throw new Error(`${envoy.why}; COUNTERSIGN_WITHOUT_ENVOY=1 leaves these tests out`);
 }
-
-export const withoutEnvoy = process.env['COUNTERSIGN_TEST_WITHOUT_ENVOY'] === '1';
 
 export async function createStage(options: { edit?: Edit; socket?: boolean } = {}): Promise<Stage> {
   const workplace = await createWorkplace();
