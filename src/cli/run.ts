@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
 import { approve } from './approve.js';
 import { type Command, type ExitCode, type Io, Misuse } from './command.js';
+import { explain } from './explain.js';
 import { serve } from './serve.js';
 import { validate } from './validate.js';
 
-const commands: readonly Command[] = [serve, validate, approve];
+const commands: readonly Command[] = [serve, validate, explain, approve];
 
 const processIo: Io = {
   out: (text) => void process.stdout.write(text),

@@ -74,6 +74,14 @@ export class Loader {
     return this.#keys.remotes();
   }
 
+  /** Waits for remote keys to be fetched, a second at most: for commands that decide once. */
+  async fetched(): Promise<void> {
+    const isThere = () => this.#keys.remotes().every(({ state }) => state.ageMs !== undefined);
+    for (let waits = 0; waits < 20 && !isThere(); waits += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
   /** Ends what goes on in the background. */
   async close(): Promise<void> {
     this.#keys.dropUnused();

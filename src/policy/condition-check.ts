@@ -17,6 +17,8 @@ export interface CheckedCondition {
   readonly reads: ReadonlyMap<string, ReadonlySet<string>>;
   /** Names of the headers it reads, lower case. */
   readonly headers: ReadonlySet<string>;
+  /** What it reads, as written: `token.claims.tenant`. */
+  readonly operands: ReadonlySet<string>;
 }
 
 type Type = 'bool' | 'string' | 'number' | 'timestamp' | 'list' | 'map' | 'null' | 'any';
@@ -99,6 +101,7 @@ class Checker implements CheckedCondition {
   readonly faults: ConditionFault[] = [];
   readonly reads = new Map<string, Set<string>>();
   readonly headers = new Set<string>();
+  readonly operands = new Set<string>();
   readonly #positions: Readonly<Record<string, number>>;
   readonly #shapes: Readonly<Record<string, Shape>>;
   readonly #windows: ReadonlySet<string>;
@@ -247,6 +250,8 @@ class Checker implements CheckedCondition {
   #note({ root, steps }: AccessPath): void {
     const members = this.reads.get(root) ?? new Set();
     this.reads.set(root, members.add(steps[0] ?? '*'));
+    const names = steps.map((step) => (step === undefined ? undefined : accessText(step)));
+    if (names.every((name) => name !== undefined)) this.operands.add(`${root}${names.join('')}`);
     if (root !== 'request' || (steps[0] ?? 'headers') !== 'headers') return;
     this.headers.add(steps[1]?.toLowerCase() ?? '*');
   }
@@ -275,6 +280,10 @@ class Checker implements CheckedCondition {
     }
     return typeof shape === 'string' ? shape : 'map';
   }
+}
+
+function accessText(step: string): string {
+  return /^[A-Za-z_]\w*$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`;
 }
 
 function constantType(kind: string | undefined): Type {

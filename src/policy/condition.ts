@@ -17,6 +17,11 @@ export interface Condition {
   readonly headers: ReadonlySet<string>;
   /** True, false, or an error: an expression that fails or gives no boolean. Never throws. */
   evaluate(input: ConditionInput): boolean | ConditionError;
+  /**
+   * Each thing it reads with the value it sees, as JSON, for `explain`; credentials and bodies are
+   * not shown.
+   */
+  values(input: ConditionInput): readonly { readonly name: string; readonly value: string }[];
 }
 
 export interface ConditionError {
@@ -83,6 +88,8 @@ export function compileCondition(
     reads: readsOf(checked),
     headers: checked.headers,
     evaluate: (input) => evaluate(run, checked, input),
+    values: (input) =>
+      [...checked.operands].map((name) => ({ name, value: show(name, scope, input) })),
   };
 }
 
@@ -168,6 +175,40 @@ function evaluate(
   } catch {
     return { error: 'the expression cannot be evaluated' };
   }
+}
+
+/** Headers whose values are credentials, and bodies. */
+const hidden = /authorization|cookie|api-key|token|dpop|approval|secret|^request\.body/i;
+
+/** The value of one operand, evaluated on its own. */
+function show(name: string, scope: ConditionScope, input: ConditionInput): string {
+  if (hidden.test(name.replace(/^token\./, ''))) return '(not shown)';
+  const parsed = parse(name);
+  const root = name.split(/[.[]/)[0] ?? '';
+  const member = name.split('.')[1] ?? '*';
+  const environment = celEnv({
+    variables: { [root]: CelScalar.DYN },
+    funcs: conditionFunctions(scope.windows),
+  });
+  const run = plan(environment, parsed) as (bindings: Record<string, unknown>) => unknown;
+  try {
+    const value = run({ [root]: binders[root]?.(input, new Set([member])) ?? absent });
+    return isCelError(value) ? '(absent)' : plainJson(value);
+  } catch {
+    return '(absent)';
+  }
+}
+
+function plainJson(value: unknown): string {
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
+    return JSON.stringify(value);
+  }
+  if (typeof value === 'bigint') return String(value);
+  if (Symbol.iterator in Object(value)) {
+    const items: unknown[] = [...(value as Iterable<unknown>)];
+    return `[${items.map(plainJson).join(', ')}]`;
+  }
+  return value === null ? 'null' : '(an object)';
 }
 
 /** Stands for a variable that has no value: it has no members, and equals nothing of a request. */

@@ -1,0 +1,235 @@
+import { readFileSync } from 'node:fs';
+import { judge, type Seen, type Snapshot } from '../check.js';
+import { processEnvironment } from '../config/environment.js';
+import type { Decision } from '../decision/decision.js';
+import type { RuleVerdict } from '../decision/judge-rule.js';
+import { renderFindings } from '../document/render-findings.js';
+import { Refusal } from '../errors.js';
+import { callerIds } from '../identity/caller.js';
+import { Loader } from '../load/loader.js';
+import type { Candidate } from '../policy/policy-set.js';
+import { memoryStore } from '../replay/memory-store.js';
+import { httpStatuses } from '../response/status.js';
+import { checkRequestFromJson } from '../wire/check-request-json.js';
+import { encodeCheckRequest } from '../wire/external-auth.js';
+import { type Arguments, type Command, Misuse, text } from './command.js';
+import { configFile, sourceOf } from './read-config.js';
+
+/** `countersign explain`: why a request is permitted or denied. */
+export const explain: Command = {
+  name: 'explain',
+  summary:
+    'why a request is permitted or denied: reads it, decides it, and shows every candidate rule',
+  operands: 'FILE',
+  options: { json: { type: 'boolean' }, now: { type: 'string' } },
+  help: [
+    'FILE                a CheckRequest in protobuf JSON (- for stdin)',
+    '--now TIME          decide as of then: 2026-11-23T10:00:00Z',
+    '--json              the explanation as JSON',
+  ],
+  async run(args, io) {
+    const loader = new Loader({
+      configFile: configFile(args),
+      environment: processEnvironment(),
+      nowMs: Date.now,
+    });
+    loader.load();
+    await loader.fetched();
+    const { snapshot } = loader;
+    if (snapshot === undefined) {
+      io.err(renderFindings(loader.findings(), sourceOf));
+      await loader.close();
+      return 1;
+    }
+    const explanation = await explainRequest(readRequestFile(args), snapshot, readNow(args));
+    await loader.close();
+    io.out(
+      args.values['json'] === true
+        ? `${JSON.stringify(explanation, null, 2)}\n`
+        : renderExplanation(explanation),
+    );
+    return 0;
+  },
+};
+
+function readRequestFile(args: Arguments): Uint8Array {
+  const [file, more] = args.positionals;
+  if (file === undefined) throw new Misuse('FILE is missing');
+  if (more !== undefined) throw new Misuse(`"${more}" is not expected here`);
+  const source = readSource(file);
+  const request = checkRequestFromJson(source);
+  if (!request.ok) throw new Misuse(`${file}: ${request.reason}`);
+  return encodeCheckRequest(request.value);
+}
+
+function readSource(file: string): unknown {
+  const source = file === '-' ? readFileSync(0, 'utf8') : sourceOf(file);
+  if (source === undefined) throw new Misuse(`there is no file ${file}`);
+  try {
+    return JSON.parse(source);
+  } catch {
+    throw new Misuse(`${file} is not JSON`);
+  }
+}
+
+function readNow(args: Arguments): number {
+  const now = text(args, 'now');
+  const ms = now === undefined ? Date.now() : Date.parse(now);
+  if (Number.isNaN(ms)) throw new Misuse('--now is a time: 2026-11-23T10:00:00Z');
+  return ms;
+}
+
+/** What `explain` found, as it prints it with `--json`. Nothing secret is in it. */
+export interface Explanation {
+  readonly effect: Decision['effect'];
+  readonly code: Decision['code'];
+  readonly status: number;
+  readonly rule: string | undefined;
+  readonly detail: string;
+  readonly revision: string;
+  readonly request: object | undefined;
+  readonly caller: readonly string[];
+  readonly rules: readonly ExplainedRule[];
+}
+
+export interface ExplainedRule {
+  readonly rule: string;
+  readonly effect: 'permit' | 'deny';
+  readonly mode: 'enforce' | 'shadow';
+  readonly at: string;
+  readonly matches: boolean;
+  /** The key that failed, and why. */
+  readonly failed: { readonly key: string; readonly why: string } | undefined;
+  /** What the condition reads, with the values it saw. */
+  readonly values: readonly { readonly name: string; readonly value: string }[];
+  readonly captures: readonly object[];
+}
+
+/** Decides a Check as the sidecar would, on a replay store of its own, and keeps every step. */
+export async function explainRequest(
+  bytes: Uint8Array,
+  snapshot: Snapshot,
+  nowMs: number,
+): Promise<Explanation> {
+  const seen: Seen = {};
+  const judged: [Candidate, RuleVerdict][] = [];
+  const own = { ...snapshot, replay: memoryStore(1000, () => nowMs) };
+  const decision = await judge(bytes, own, nowMs, seen, (candidate, verdict) =>
+    judged.push([candidate, verdict]),
+  );
+  return {
+    effect: decision.effect,
+    code: decision.code,
+    status: decision.effect === 'permit' ? 200 : httpStatuses[decision.code],
+    rule: decision.rule?.id,
+    detail: decision.effect === 'permit' ? `the rule ${decision.rule.id} matches` : decision.detail,
+    revision: snapshot.policy.revision,
+    request: describeRequest(seen),
+    caller: describeCaller(seen),
+    rules: judged.map(([candidate, verdict]) => explainRule(candidate, verdict, seen, own, nowMs)),
+  };
+}
+
+function describeRequest({ request, mcp }: Seen): object | undefined {
+  if (request === undefined) return undefined;
+  const source = request.client?.ip;
+  if (request.kind === 'tcp') return { connection: true, port: request.destination.port, source };
+  const { method, host, path, grpc, upgrade } = request;
+  return {
+    method,
+    host: host.name,
+    path: path.raw,
+    segments: path.segments,
+    source,
+    grpc,
+    upgrade: upgrade.length > 0 ? upgrade : undefined,
+    mcp: mcp?.kind === 'message' ? { method: mcp.method, tool: mcp.tool } : undefined,
+  };
+}
+
+function describeCaller({ caller, approval }: Seen): readonly string[] {
+  if (caller === undefined) return [];
+  const { peer, token } = caller;
+  const lines = callerIds(caller).length === 0 ? ['nobody: no credential was shown'] : [];
+  if (peer !== undefined) {
+    const checked = peer.certificate === undefined ? 'by Envoy’s word' : 'certificate checked';
+    lines.push(`${peer.spiffeId.text} (mTLS peer, ${checked})`);
+  }
+  if (token !== undefined) {
+    lines.push(`${token.id} (${token.kind} of ${token.issuer}, verified; proof: ${token.proof})`);
+  }
+  if (approval instanceof Refusal) lines.push(`approval: ${approval.detail}`);
+  else if (approval !== undefined) {
+    lines.push(`approval ${approval.jti} by ${approval.approver}, from ${approval.board}`);
+  }
+  return lines;
+}
+
+function explainRule(
+  { rule, captures }: Candidate,
+  verdict: RuleVerdict,
+  seen: Seen,
+  snapshot: Snapshot,
+  nowMs: number,
+): ExplainedRule {
+  const isCondition = !verdict.matches && verdict.stage === 'when';
+  const { request, caller, mcp, approval } = seen;
+  const values =
+    isCondition && request !== undefined && caller !== undefined
+      ? captures.flatMap((captured) =>
+          rule.when === undefined
+            ? []
+            : rule.when.values({
+                request,
+                captures: captured,
+                caller,
+                principal: verdict.matched,
+                mcp,
+                body: undefined,
+                approvalClaims:
+                  approval === undefined || approval instanceof Refusal
+                    ? undefined
+                    : approval.claims,
+                posture: undefined,
+                facts: snapshot.facts,
+                data: snapshot.data.other,
+                nowMs,
+              }),
+        )
+      : [];
+  return {
+    rule: rule.id,
+    effect: rule.effect,
+    mode: rule.mode,
+    at: `${rule.at.file}:${rule.at.line}`,
+    matches: verdict.matches,
+    failed: verdict.matches ? undefined : { key: verdict.stage, why: verdict.detail },
+    values,
+    captures: captures.filter((captured) => Object.keys(captured).length > 0),
+  };
+}
+
+function renderExplanation(explanation: Explanation): string {
+  const { effect, status, code, rule, detail, caller, rules, request } = explanation;
+  const by = rule === undefined ? '' : ` by rule ${rule}`;
+  const lines = [`${effect} ${status} ${code}${by}: ${detail}`, ''];
+  if (request !== undefined) lines.push(`request   ${JSON.stringify(request)}`);
+  for (const [index, line] of caller.entries()) {
+    lines.push(`${index === 0 ? 'caller    ' : '          '}${line}`);
+  }
+  lines.push(`policy    revision ${explanation.revision}`, '');
+  if (rules.length === 0) lines.push('No rule was judged: none is for this host, method and path.');
+  for (const judged of rules) lines.push(...renderRule(judged));
+  return `${lines.join('\n')}\n`;
+}
+
+function renderRule(judged: ExplainedRule): readonly string[] {
+  const { rule, effect, mode, at, matches, failed, values, captures } = judged;
+  const shadow = mode === 'shadow' ? ', shadow' : '';
+  const verdict = matches ? 'matches' : `fails at ${failed?.key}: ${failed?.why}`;
+  return [
+    `${matches ? '✓' : '✗'} ${rule} (${effect}${shadow}, ${at}) ${verdict}`,
+    ...captures.map((captured) => `    path ${JSON.stringify(captured)}`),
+    ...values.map(({ name, value }) => `    ${name} = ${value}`),
+  ];
+}
