@@ -223,7 +223,7 @@ function renderExplanation(explanation: Explanation): string {
   return `${lines.join('\n')}\n`;
 }
 
-function renderRule(judged: ExplainedRule): readonly string[] {
+export function renderRule(judged: ExplainedRule): readonly string[] {
   const { rule, effect, mode, at, matches, failed, values, captures } = judged;
   const shadow = mode === 'shadow' ? ', shadow' : '';
   const verdict = matches ? 'matches' : `fails at ${failed?.key}: ${failed?.why}`;

@@ -3,9 +3,10 @@ import { approve } from './approve.js';
 import { type Command, type ExitCode, type Io, Misuse } from './command.js';
 import { explain } from './explain.js';
 import { serve } from './serve.js';
+import { test } from './test.js';
 import { validate } from './validate.js';
 
-const commands: readonly Command[] = [serve, validate, explain, approve];
+const commands: readonly Command[] = [serve, validate, test, explain, approve];
 
 const processIo: Io = {
   out: (text) => void process.stdout.write(text),

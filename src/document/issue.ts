@@ -43,6 +43,9 @@ export function explainIssue(issue: Issue, schema: z.core.$ZodType): readonly Fa
       return fault('wrong_value', `${given} not one of ${allowed.join(', ')}`, suggestion);
     }
     case 'invalid_union':
+      if (issue.input === undefined) {
+        return fault('missing', `"${String(path[path.length - 1] ?? '')}" is missing`);
+      }
       return explainUnion(issue, path, schema);
     case 'invalid_key':
       return fault('wrong_key', issue.issues.map(({ message }) => message).join('; '));
