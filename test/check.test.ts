@@ -251,7 +251,9 @@ describe('one Check, bytes to bytes', () => {
   after(() => world.close());
 
   it('loads its policy', () => {
-    expect(world.loader.findings()).to.deep.equal([]);
+    expect(world.loader.findings().filter(({ severity }) => severity === 'error')).to.deep.equal(
+      [],
+    );
   });
 
   for (const { name, given, want } of rows) {

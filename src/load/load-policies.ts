@@ -34,7 +34,9 @@ export class PolicyFiles {
     };
     this.#set.refresh(JSON.stringify([files, scope]), () => {
       const compiled = compilePolicies(files, scope);
-      return compiled.ok ? { ok: true, value: compiled.set, warnings: [] } : compiled;
+      return compiled.ok
+        ? { ok: true, value: compiled.set, warnings: compiled.warnings }
+        : compiled;
     });
   }
 }

@@ -15,6 +15,7 @@ import { staticBundles } from '../trust/spiffe-bundle.js';
 import { staticKeys } from '../trust/static-keys.js';
 import { beside, finding, isFinding, readText } from './files.js';
 import { LastGood } from './last-good.js';
+import { lintConfig } from './lint-config.js';
 import { DataFiles } from './load-data.js';
 import { Keys, keyFiles } from './load-keys.js';
 import { PolicyFiles } from './load-policies.js';
@@ -66,6 +67,7 @@ export class Loader {
       ...this.#data.findings(),
       ...this.#keys.findings(),
       ...this.#sharedKeys,
+      ...lintConfig(this.#options.configFile, this.#config.value, this.#policies.value),
     ];
   }
 

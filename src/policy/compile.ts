@@ -11,6 +11,7 @@ import type { Finding } from '../document/finding.js';
 import type { JsonObject } from '../json/json-value.js';
 import type { Request } from '../request/request.js';
 import { type CompiledRule, compileRule } from './compile-rule.js';
+import { lintPolicy, lintSet } from './lint.js';
 import { type PolicyFile, policySchema } from './policy-schema.js';
 import type { Candidate, PolicySet, Rule } from './policy-set.js';
 import { builtInPrincipals, compilePrincipal, type Principal } from './principal.js';
@@ -34,7 +35,7 @@ export interface PolicyScope {
 }
 
 export type Compiled =
-  | { readonly ok: true; readonly set: PolicySet }
+  | { readonly ok: true; readonly set: PolicySet; readonly warnings: readonly Finding[] }
   | { readonly ok: false; readonly findings: readonly Finding[] };
 
 /** What the names of one policy file stand for. */
@@ -61,6 +62,7 @@ export type Report = (path: Path, code: string, message: string, suggestion?: st
  */
 export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope): Compiled {
   const findings: Finding[] = [];
+  const warnings: Finding[] = [];
   const compiled: CompiledRule[] = [];
   const ids = new Map<string, string>();
   for (const { file, text } of files) {
@@ -73,6 +75,7 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
       findings.push(document.finding('error', code, path, message, suggestion));
     };
     checkIds(document, ids, report);
+    warnings.push(...lintPolicy(document));
     const reportAt: FileScope['reportAt'] = (path, offset, code, message, suggestion) => {
       const found = document.finding('error', code, path, message, suggestion);
       findings.push({ ...found, ...within(text, found, offset) });
@@ -87,7 +90,9 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
     }
   }
   if (findings.length > 0) return { ok: false, findings: findings.sort(byPosition) };
-  return { ok: true, set: createSet(compiled, revisionOf(files, scope.facts)) };
+  warnings.push(...lintSet(compiled));
+  const set = createSet(compiled, revisionOf(files, scope.facts));
+  return { ok: true, set, warnings: warnings.sort(byPosition) };
 }
 
 /** The place of a character of a one-line text; of a block, the place of the block. */

@@ -93,7 +93,9 @@ describe('the compiled policy against an independent, slow evaluator', () => {
             rules: JSON.parse(JSON.stringify(rules)),
           });
           const world = await createWorld(text);
-          expect(world.loader.findings()).to.deep.equal([]);
+          expect(
+            world.loader.findings().filter(({ severity }) => severity === 'error'),
+          ).to.deep.equal([]);
           for (const given of requests) {
             const { ip, ...rest } = given;
             const outcome = await world.askBytes(
