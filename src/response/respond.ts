@@ -1,10 +1,11 @@
 import type { Permit } from '../decision/decide.js';
 import type { Decision, Deny } from '../decision/decision.js';
 import type { DenyCode } from '../errors.js';
-import type { Request } from '../request/request.js';
+import type { HttpRequest, Request } from '../request/request.js';
 import type { HeaderOverwrite } from '../wire/base.js';
 import { type CheckResponse, encodeCheckResponse } from '../wire/external-auth.js';
 import type { Struct } from '../wire/struct.js';
+import { type AnswerCache, createAnswerCache } from './answer-cache.js';
 import { challenge } from './challenge.js';
 import { headerValue } from './header-value.js';
 import { httpStatuses, rpcCodes, titles } from './status.js';
@@ -42,6 +43,9 @@ const ruleHeader = `${prefix}rule`;
 const decisionHeader = `${prefix}decision`;
 const ownHeaders = [principalHeader, ruleHeader, decisionHeader];
 
+/** Answers that differ by the decision id alone, per options in force. */
+const caches = new WeakMap<ResponseOptions, AnswerCache>();
+
 /**
  * Turns a decision into the CheckResponse's bytes. Only a `Permit` becomes status 0, always with
  * `ok_response`; a deny has a non-zero status and `denied_response` (ENVOY.md 0, facts 1–3).
@@ -51,11 +55,41 @@ export function respond(
   context: AnswerContext,
   options: ResponseOptions,
 ): Uint8Array {
-  return encodeCheckResponse(
-    decision.effect === 'permit'
-      ? permitResponse(decision, context, options)
-      : denyResponse(decision, context, options),
-  );
+  const encode = (decisionId: string) =>
+    encodeCheckResponse(
+      decision.effect === 'permit'
+        ? permitResponse(decision, { ...context, decisionId }, options)
+        : denyResponse(decision, { ...context, decisionId }, options),
+    );
+  const key = cacheKey(decision, context, options);
+  if (key === undefined) return encode(context.decisionId);
+  const cache = caches.get(options) ?? createAnswerCache();
+  caches.set(options, cache);
+  return cache.answer(key, context.decisionId, encode);
+}
+
+/** Everything but the decision id that the answer depends on; undefined where that is one request's own. */
+function cacheKey(
+  decision: Decision,
+  { revision, request, tokenHeader, mcp }: AnswerContext,
+  { removeCredentials }: ResponseOptions,
+): string | undefined {
+  if (decision.effect === 'deny' && (mcp !== undefined || decision.dpopNonce !== undefined)) {
+    return undefined;
+  }
+  const own = request?.kind === 'http' ? clientCopies(request) : [];
+  if (own.length > 0) return undefined;
+  const isGrpc = request?.kind === 'http' && request.grpc !== undefined;
+  const removed = removeCredentials ? (tokenHeader ?? '') : '';
+  const parts = [decision.code, decision.rule?.id ?? '', revision, String(isGrpc), removed];
+  return `${parts.join(' ')} ${decision.principal}`;
+}
+
+/** Headers of the client that only we may set. */
+function clientCopies(request: HttpRequest): readonly string[] {
+  const names: string[] = [];
+  for (const name of request.headers.keys()) if (name.startsWith(prefix)) names.push(name);
+  return names;
 }
 
 function permitResponse(
@@ -84,9 +118,7 @@ function removals(
 ): readonly string[] {
   const names = new Set([...ownHeaders, ...options.approvalHeaders]);
   if (context.request?.kind === 'http') {
-    for (const name of context.request.headers.keys()) {
-      if (name.startsWith(prefix)) names.add(name);
-    }
+    for (const name of clientCopies(context.request)) names.add(name);
   }
   if (options.removeCredentials && context.tokenHeader !== undefined) {
     names.add(context.tokenHeader);

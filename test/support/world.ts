@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -109,15 +110,11 @@ export async function createWorld(
     },
     close: () => rmSync(folder, { recursive: true, force: true }),
   };
-  let decisions = 0;
   const check = createCheck({
     snapshot: () => world.loader.snapshot,
     nowMs: () => Date.now() + world.ahead,
     monotonicMs: () => performance.now(),
-    newDecisionId: () => {
-      decisions += 1;
-      return `decision-${decisions}`;
-    },
+    newDecisionId: randomUUID,
     record: (record) => records.push(record),
   });
   world.loader.load();
