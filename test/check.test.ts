@@ -425,6 +425,23 @@ describe('one Check, bytes to bytes', () => {
     broken.close();
   });
 
+  it('denies whatever bytes are no good CheckRequest, explicitly', async () => {
+    const good = encodeCheckRequest(checkRequest({ path: '/orders/7' }));
+    const near = fc.tuple(fc.nat(good.length - 1), fc.nat(255)).map(([at, byte]) => {
+      const bytes = Uint8Array.from(good);
+      bytes[at] = byte;
+      return bytes;
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(fc.uint8Array({ maxLength: 200 }), near), async (bytes) => {
+        const outcome = await world.askBytes(bytes);
+        expect(outcome.effect).to.equal('deny');
+        expect(outcome.httpStatus).to.be.within(400, 599);
+      }),
+      { seed: 23, numRuns: 1500 },
+    );
+  });
+
   it('denies garbage after a permit and goes on (row 23)', async () => {
     const good = encodeCheckRequest(checkRequest({ path: '/orders/7', principal: one }));
     expect(said(await world.askBytes(good))).to.equal('permit read');

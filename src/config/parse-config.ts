@@ -76,10 +76,6 @@ function checkJwks({ url, discovery }: JwksConfig, issuer: string, path: Path, s
 
 function checkRest(config: Config, say: Say): void {
   const { spiffe } = config.trust;
-  const later = 'this version does not do that yet; take the key out to go on without it';
-  if (spiffe.workloadApi !== undefined)
-    say(['trust', 'spiffe', 'workloadApi'], 'not_supported', later);
-  if (config.workers !== 1) say(['workers'], 'not_supported', later);
   const { peer, jwtSvid } = spiffe;
   for (const [where, bundles] of [
     ['peer', peer.bundles],

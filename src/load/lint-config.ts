@@ -27,5 +27,14 @@ export function lintConfig(
       'trust.dpop.origins is empty: htu is compared with the scheme and host of the request itself';
     findings.push(finding(file, 'warning', 'dpop_origin', message));
   }
+  if (config.trust.spiffe.workloadApi !== undefined) {
+    const message =
+      'this version does not read the Workload API: JWT-SVIDs need jwtSvid.bundles, else they are refused (bundle_unavailable)';
+    findings.push(finding(file, 'warning', 'not_supported', message));
+  }
+  if (config.workers !== 1) {
+    const message = 'this version runs one process, whatever `workers` says';
+    findings.push(finding(file, 'warning', 'not_supported', message));
+  }
   return findings;
 }

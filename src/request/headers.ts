@@ -72,11 +72,16 @@ const singletons = [
 /** Headers by which some servers replace the method. */
 const overrides = ['x-http-method-override', 'x-method-override', 'x-http-method'];
 
+/** Whether two values were joined: a comma inside quotes belongs to one value. */
+function hasComma(line: string): boolean {
+  return line.replace(/"(?:[^"\\]|\\.)*"/g, '').includes(',');
+}
+
 /** Refuses headers by which two readers would see two requests. */
 export function ambiguousHeader(method: string, headers: Headers): Refusal | undefined {
   for (const name of singletons) {
     const lines = headers.get(name);
-    if (lines !== undefined && (lines.length > 1 || (lines[0] ?? '').includes(','))) {
+    if (lines !== undefined && (lines.length > 1 || hasComma(lines[0] ?? ''))) {
       return new Refusal('header_ambiguous', `${name} is given twice`);
     }
   }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { after, afterEach, describe, it } from 'mocha';
+import { createAuthority } from '../../examples/quickstart/pki.js';
 import { reserve } from '../../examples/quickstart/workplace.js';
 import { startGrpcJsServer } from '../../src/server/grpc-js-server.js';
 import {
@@ -133,6 +134,31 @@ describe('the gRPC server', () => {
     const stopped = listener?.stop(2_000);
     expect([...(await answer)]).to.deep.equal([7]);
     await stopped;
+  });
+
+  it('speaks TLS, and only to callers of its authority where it has one', async () => {
+    const authority = await createAuthority('prod.example');
+    const server = await authority.issue({ dns: ['localhost'], ips: ['127.0.0.1'] });
+    const own = await authority.issue({ uris: ['spiffe://prod.example/envoy'] });
+    const [port = 0] = await reserve(1);
+    const pem = (text: string) => Buffer.from(text);
+    listener = await startGrpcJsServer(echo, {
+      address: { kind: 'tcp', host: '127.0.0.1', port },
+      maxMessageBytes: 1024,
+      lastResort,
+      tls: {
+        certificatePem: pem(server.certificatePem),
+        keyPem: pem(server.keyPem),
+        clientCaPem: pem(authority.certificatePem),
+      },
+    });
+    const ca = pem(authority.certificatePem);
+    const known = credentials.createSsl(ca, pem(own.keyPem), pem(own.certificatePem));
+    client = new Client(`localhost:${port}`, known);
+    expect([...(await call(Uint8Array.of(4)))]).to.deep.equal([4]);
+    client.close();
+    client = new Client(`localhost:${port}`, credentials.createSsl(ca));
+    expect(await statusOf(call(Uint8Array.of(4), checkPath, 2_000))).to.be.oneOf([4, 14]);
   });
 
   describe('on a unix socket', () => {
