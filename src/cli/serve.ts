@@ -12,7 +12,7 @@ import type { Finding } from '../document/finding.js';
 import { renderFindings } from '../document/render-findings.js';
 import { beside } from '../load/files.js';
 import { Loader } from '../load/loader.js';
-import { createDecisionLog } from '../observe/decision-log.js';
+import { createDecisionLog, type DecisionLog } from '../observe/decision-log.js';
 import { createLogger } from '../observe/logger.js';
 import { createMetrics, type Metrics } from '../observe/metrics.js';
 import { respond } from '../response/respond.js';
@@ -57,15 +57,7 @@ export const serve: Command = {
 async function run(loader: Loader, config: Config, file: string, drain: number): Promise<0 | 1> {
   const logger = createLogger(destination({ dest: 2, sync: true }));
   const metrics = createMetrics();
-  const log = createDecisionLog(
-    {
-      ...config.decisionLog,
-      to: logTarget(config, file),
-      credentialHeaders: secretHeaders(config),
-    },
-    Math.random,
-    () => metrics.droppedRecord(),
-  );
+  const log = createCurrentLog(loader, config, file, metrics);
   const check = createCheck({
     snapshot: () => loader.snapshot,
     nowMs: Date.now,
@@ -73,7 +65,7 @@ async function run(loader: Loader, config: Config, file: string, drain: number):
     newDecisionId: randomUUID,
     record: (record) => {
       metrics.observe(record);
-      log.write(record);
+      log().write(record);
     },
   });
   let listener: Listener;
@@ -90,7 +82,11 @@ async function run(loader: Loader, config: Config, file: string, drain: number):
   const watcher = watchFiles(
     () => loader.paths(),
     () => {
-      loader.load();
+      try {
+        loader.load();
+      } catch (error) {
+        logger.error({ why: sentence(error) }, 'the files cannot be loaded');
+      }
       tell();
     },
   );
@@ -103,9 +99,33 @@ async function run(loader: Loader, config: Config, file: string, drain: number):
   await Promise.race([listener.stop(graceMs), terminated()]);
   await admin.close();
   await loader.close();
-  log.flush();
+  log().flush();
   logger.info('stopped');
   return 0;
+}
+
+/** The decision log by the configuration in force: another one after its settings have changed. */
+function createCurrentLog(
+  loader: Loader,
+  started: Config,
+  file: string,
+  metrics: Metrics,
+): () => DecisionLog {
+  const open = (config: Config) => {
+    const to = logTarget(config, file);
+    const options = { ...config.decisionLog, to, credentialHeaders: secretHeaders(config) };
+    return createDecisionLog(options, Math.random, () => metrics.droppedRecord());
+  };
+  let config = started;
+  let log = open(config);
+  return () => {
+    const current = loader.config ?? config;
+    if (current === config) return log;
+    log.flush();
+    config = current;
+    log = open(config);
+    return log;
+  };
 }
 
 function logTarget({ decisionLog: { to } }: Config, file: string): string {
