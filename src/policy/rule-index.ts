@@ -14,7 +14,12 @@ export interface IndexedRule {
 
 interface Entry extends IndexedRule {
   readonly template: Template | undefined;
+  /** Whether the template has to be matched again, for its captures. */
+  readonly isCapturing: boolean;
 }
+
+/** What the index looks at: of a connection, its SNI and no path. */
+export type Address = Pick<HttpRequest, 'host' | 'path'>;
 
 /** One step of a path. `any` is reached by `**`; entries of `rest` match whatever follows. */
 interface Node {
@@ -23,6 +28,14 @@ interface Node {
   any: Node | undefined;
   readonly ends: Entry[];
   readonly rest: Entry[];
+}
+
+/** One look-up in one tree. */
+interface Walk {
+  readonly segments: readonly string[];
+  readonly found: Entry[];
+  /** From which segment on each node behind a `**` was walked already. */
+  walked: Map<Node, number> | undefined;
 }
 
 const noCaptures: Captures = Object.freeze(Object.create(null));
@@ -44,17 +57,16 @@ export class RuleIndex {
     }
   }
 
-  /** The rules for the request's host and path, in file order, each once. */
-  find(request: HttpRequest): readonly Candidate[] {
-    const { host, path } = request;
-    const found: Entry[] = [];
-    const trees = [
-      this.#anyHost,
-      this.#hosts.get(host.name),
-      this.#parents.size === 0 ? undefined : this.#parents.get(parentOf(host.name)),
-    ];
-    for (const tree of trees) if (tree !== undefined) collect(tree, path.segments, 0, found);
-    return toCandidates(found, request);
+  /** The rules for the host and path, in file order, each once. */
+  find(address: Address): readonly Candidate[] {
+    const { name } = address.host;
+    const walk: Walk = { segments: address.path.segments, found: [], walked: undefined };
+    collect(this.#anyHost, 0, walk);
+    const exact = this.#hosts.get(name);
+    if (exact !== undefined) collect(exact, 0, walk);
+    const parent = this.#parents.size === 0 ? undefined : this.#parents.get(parentOf(name));
+    if (parent !== undefined) collect(parent, 0, walk);
+    return toCandidates(walk.found, address);
   }
 
   #treesOf(hosts: readonly HostPattern[] | undefined): ReadonlySet<Node> {
@@ -75,8 +87,13 @@ function newNode(): Node {
 }
 
 function insertRule(tree: Node, indexed: IndexedRule): void {
-  if (indexed.templates === undefined) tree.rest.push({ ...indexed, template: undefined });
-  for (const template of indexed.templates ?? []) insertTemplate(tree, { ...indexed, template });
+  if (indexed.templates === undefined) {
+    tree.rest.push({ ...indexed, template: undefined, isCapturing: false });
+  }
+  for (const template of indexed.templates ?? []) {
+    const isCapturing = template.parts.some(({ kind }) => kind === 'capture');
+    insertTemplate(tree, { ...indexed, template, isCapturing });
+  }
 }
 
 function insertTemplate(tree: Node, entry: Entry & { template: Template }): void {
@@ -102,49 +119,46 @@ function insertTemplate(tree: Node, entry: Entry & { template: Template }): void
   node.ends.push(entry);
 }
 
-/** Adds what matches `segments` from `at` on. Entries may be added twice; the caller sorts that out. */
-function collect(node: Node, segments: readonly string[], at: number, found: Entry[]): void {
-  for (const entry of node.rest) found.push(entry);
-  const segment = segments[at];
-  if (segment === undefined) {
-    for (const entry of node.ends) found.push(entry);
+/**
+ * Adds what matches the segments from `at` on. What stands behind a `**` may be added more than
+ * once; `toCandidates` sorts that out.
+ */
+function collect(node: Node, at: number, walk: Walk): void {
+  for (const entry of node.rest) walk.found.push(entry);
+  if (at === walk.segments.length) {
+    for (const entry of node.ends) walk.found.push(entry);
     return;
   }
+  step(node, at, walk);
+  if (node.any !== undefined) collectBehindAny(node.any, at, walk);
+}
+
+function step(node: Node, at: number, walk: Walk): void {
+  const segment = walk.segments[at];
+  if (segment === undefined) return;
   const literal = node.literals.get(segment);
-  if (literal !== undefined) collect(literal, segments, at + 1, found);
-  if (node.one !== undefined && segment !== '') collect(node.one, segments, at + 1, found);
-  if (node.any !== undefined) collectBehindAny(node.any, segments, at, found);
+  if (literal !== undefined) collect(literal, at + 1, walk);
+  if (node.one !== undefined && segment !== '') collect(node.one, at + 1, walk);
 }
 
 /**
- * Behind an inner `**`: instead of trying every way to go on, every template below is taken when
- * its next literal occurs anywhere in what is left; `matchTemplate` then tells, in linear time.
+ * `**` skips any number of segments, so what is behind it is tried at each of them, once: where
+ * several ways through other `**` lead here, the first has been to every segment on its right.
  */
-function collectBehindAny(
-  node: Node,
-  segments: readonly string[],
-  at: number,
-  found: Entry[],
-): void {
-  for (const [text, next] of node.literals) {
-    if (segments.indexOf(text, at) >= 0) collectAll(next, found);
-  }
+function collectBehindAny(node: Node, at: number, walk: Walk): void {
+  walk.walked ??= new Map();
+  const end = walk.walked.get(node) ?? walk.segments.length;
+  if (at >= end) return;
+  walk.walked.set(node, at);
+  for (let from = at; from < end; from += 1) step(node, from, walk);
 }
 
-function collectAll(node: Node, found: Entry[]): void {
-  for (const entry of node.ends) found.push(entry);
-  for (const entry of node.rest) found.push(entry);
-  for (const next of node.literals.values()) collectAll(next, found);
-  if (node.one !== undefined) collectAll(node.one, found);
-  if (node.any !== undefined) collectAll(node.any, found);
-}
-
-function toCandidates(found: Entry[], request: HttpRequest): readonly Candidate[] {
+function toCandidates(found: Entry[], { host, path }: Address): readonly Candidate[] {
   if (found.length > 1) found.sort((a, b) => a.rule.order - b.rule.order);
   const candidates: { rule: Rule; captures: readonly Captures[] }[] = [];
   const seen = new Set<Template>();
-  for (const { rule, hosts, template } of found) {
-    if (hosts !== undefined && !hosts.some((host) => matchHost(host, request.host))) continue;
+  for (const { rule, hosts, template, isCapturing } of found) {
+    if (hosts !== undefined && !hosts.some((pattern) => matchHost(pattern, host))) continue;
     const last = candidates[candidates.length - 1];
     if (template === undefined) {
       if (last?.rule !== rule) candidates.push({ rule, captures: onlyNoCaptures });
@@ -154,10 +168,10 @@ function toCandidates(found: Entry[], request: HttpRequest): readonly Candidate[
       if (seen.has(template)) continue;
       seen.add(template);
     }
-    const captures = matchTemplate(template, request.path.segments);
+    const captures = isCapturing ? matchTemplate(template, path.segments) : noCaptures;
     if (captures === undefined) continue;
     if (last?.rule === rule) last.captures = [...last.captures, captures];
-    else candidates.push({ rule, captures: [captures] });
+    else candidates.push({ rule, captures: isCapturing ? [captures] : onlyNoCaptures });
   }
   return candidates;
 }
