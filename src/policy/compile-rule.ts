@@ -26,7 +26,7 @@ export function compileRule(
   const path: Path = ['rules', index];
   checkKeys(entry, path, scope);
   const templates = compileTemplates(entry, path, scope);
-  const hosts = compileHosts(entry, path, scope);
+  const hosts = compileHosts(entry, path, scope) ?? compileSni(entry, path, scope);
   const rule = {
     id: entry.id,
     policy: document.value.policy,
@@ -98,6 +98,24 @@ function compileHosts(
     const host = parseHostPattern(text);
     if (typeof host !== 'string') return [host];
     report([...path, 'hosts', at], 'bad_host', host);
+    return [];
+  });
+}
+
+/** The names of a rule for connections, which the index finds like hosts. */
+function compileSni(
+  entry: RuleEntry,
+  path: Path,
+  { report }: FileScope,
+): readonly HostPattern[] | undefined {
+  return entry.tcp?.sni?.flatMap((text, at) => {
+    const name = parseHostPattern(text);
+    if (typeof name !== 'string' && name.port === undefined) return [name];
+    report(
+      [...path, 'tcp', 'sni', at],
+      'bad_sni',
+      'an SNI is a name, or *.example.com, without a port',
+    );
     return [];
   });
 }

@@ -9,14 +9,13 @@ import {
 } from '../document/document.js';
 import type { Finding } from '../document/finding.js';
 import type { JsonObject } from '../json/json-value.js';
-import type { Request } from '../request/request.js';
+import type { Connection, Request } from '../request/request.js';
 import { type CompiledRule, compileRule } from './compile-rule.js';
 import { lintPolicy, lintSet } from './lint.js';
 import { type PolicyFile, policySchema } from './policy-schema.js';
 import type { Candidate, PolicySet, Rule } from './policy-set.js';
 import { builtInPrincipals, compilePrincipal, type Principal } from './principal.js';
-import { RuleIndex } from './rule-index.js';
-import { compileTextPatterns } from './text-pattern.js';
+import { type Address, RuleIndex } from './rule-index.js';
 import { compileTimeWindow, type TimeWindow } from './time-window.js';
 
 export interface PolicyText {
@@ -180,31 +179,27 @@ function compileWindows(
 
 function createSet(compiled: readonly CompiledRule[], revision: string): PolicySet {
   const rules = compiled.map(({ rule }) => rule);
-  const index = new RuleIndex(compiled.filter(({ rule }) => rule.route.tcp === undefined));
-  const tcp = compiled.filter(({ rule }) => rule.route.tcp !== undefined).map(tcpMatcher);
+  const requests = new RuleIndex(compiled.filter(({ rule }) => rule.route.tcp === undefined));
+  const connections = new RuleIndex(compiled.filter(({ rule }) => rule.route.tcp !== undefined));
   return Object.freeze({
     revision,
     rules,
     candidates: (request: Request): readonly Candidate[] =>
       request.kind === 'http'
-        ? index.find(request)
-        : tcp.flatMap((matches) => matches(request) ?? []),
+        ? requests.find(request)
+        : connections.find(addressOf(request)).filter(({ rule }) => hasPort(rule, request)),
   });
 }
 
-/** Of a rule for connections: matches by port and SNI (`*.example.com` is one label more). */
-function tcpMatcher({ rule }: { rule: Rule }): (request: Request) => Candidate | undefined {
-  const { ports, sni } = rule.route.tcp ?? {};
-  const names = sni?.map((name) => name.toLowerCase());
-  const exact = compileTextPatterns(names?.filter((name) => !name.startsWith('*.')) ?? []);
-  const parents = names?.filter((name) => name.startsWith('*.')).map((name) => name.slice(2)) ?? [];
-  const candidate: Candidate = { rule, captures: [Object.freeze(Object.create(null))] };
-  return (request) => {
-    const { port } = request.destination;
-    if (ports !== undefined && (port === undefined || !ports.has(port))) return undefined;
-    if (names === undefined) return candidate;
-    const shown = request.sni.toLowerCase();
-    const parent = shown.slice(shown.indexOf('.') + 1);
-    return exact(shown) || parents.includes(parent) ? candidate : undefined;
-  };
+const noPath = { raw: '', segments: [] };
+
+/** The SNI stands where a request has its host. */
+function addressOf({ sni }: Connection): Address {
+  const name = sni.toLowerCase().replace(/\.$/, '');
+  return { host: { name, port: undefined }, path: noPath };
+}
+
+function hasPort({ route }: Rule, { destination }: Connection): boolean {
+  const ports = route.tcp?.ports;
+  return ports === undefined || (destination.port !== undefined && ports.has(destination.port));
 }

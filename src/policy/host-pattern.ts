@@ -15,11 +15,9 @@ export function parseHostPattern(text: string): HostPattern | string {
     /^(\*\.)?(\[[0-9a-f:.]+\]|[^:*/\s]+?)\.?(?::(\d{1,5}))?$/.exec(text.toLowerCase()) ?? [];
   const isName = /^(?:\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)$/.test(host);
   if (!isName) return 'a host is a name, an address, or *.example.com, with or without a port';
-  return {
-    name: host,
-    isWildcard: star !== undefined,
-    port: digits === undefined ? undefined : Number(digits),
-  };
+  const port = digits === undefined ? undefined : Number(digits);
+  if (port === 0 || (port ?? 0) > 65535) return 'the port of a host is a number from 1 to 65535';
+  return { name: host, isWildcard: star !== undefined, port };
 }
 
 export function matchHost(pattern: HostPattern, host: Host): boolean {
@@ -27,7 +25,7 @@ export function matchHost(pattern: HostPattern, host: Host): boolean {
   return pattern.isWildcard ? parentOf(host.name) === pattern.name : host.name === pattern.name;
 }
 
-/** What is left of a name without its first label; '' when it has but one. */
+/** What is left of a name without its first label; '' when it has but one, or an empty one. */
 export function parentOf(name: string): string {
   const dot = name.indexOf('.');
   return dot <= 0 ? '' : name.slice(dot + 1);
