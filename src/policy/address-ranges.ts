@@ -12,6 +12,9 @@ export interface Cidr {
   readonly version: 'ipv4' | 'ipv6';
 }
 
+const mapped = new BlockList();
+mapped.addSubnet('::ffff:0:0', 96, 'ipv6');
+
 /** Parses `203.0.113.0/24`, or an address alone; gives why not, as a sentence. */
 export function parseCidr(text: string): Cidr | string {
   const [address = '', digits, ...rest] = text.split('/');
@@ -21,20 +24,28 @@ export function parseCidr(text: string): Cidr | string {
   }
   const most = version === 4 ? 32 : 128;
   const prefix = digits === undefined ? most : Number(digits);
-  if (digits !== undefined && (!/^\d{1,3}$/.test(digits) || prefix > most)) {
+  if (digits !== undefined && (!/^(?:0|[1-9]\d{0,2})$/.test(digits) || prefix > most)) {
     return `the prefix of an IPv${version} CIDR is a number from 0 to ${most}`;
+  }
+  if (version === 6 && prefix >= 96 && mapped.check(address, 'ipv6')) {
+    return 'a client address is never IPv4-mapped: the CIDR is written as IPv4';
   }
   return { address, prefix, version: version === 4 ? 'ipv4' : 'ipv6' };
 }
 
+/** An IPv4 address is in no IPv6 range, `::/0` included. */
 export function compileAddressRanges(cidrs: readonly Cidr[]): AddressRanges {
-  const list = new BlockList();
-  for (const { address, prefix, version } of cidrs) list.addSubnet(address, prefix, version);
+  // Lists apart: one list compares an IPv4 address with IPv6 ranges by its mapped form.
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
+  for (const { address, prefix, version } of cidrs) {
+    lists[version].addSubnet(address, prefix, version);
+  }
   return {
     text: cidrs.map(({ address, prefix }) => `${address}/${prefix}`),
     contains: (ip) => {
       const version = isIP(ip);
-      return version !== 0 && list.check(ip, version === 4 ? 'ipv4' : 'ipv6');
+      if (version === 0) return false;
+      return version === 4 ? lists.ipv4.check(ip, 'ipv4') : lists.ipv6.check(ip, 'ipv6');
     },
   };
 }

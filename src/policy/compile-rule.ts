@@ -2,7 +2,7 @@ import { didYouMean } from '../document/did-you-mean.js';
 import type { Path } from '../document/document.js';
 import { parseTemplate, type Template } from '../request/template.js';
 import { type AddressRanges, compileAddressRanges, parseCidr } from './address-ranges.js';
-import type { FileScope } from './compile.js';
+import type { FileScope, Report } from './compile.js';
 import { type Condition, compileCondition } from './condition.js';
 import { type HostPattern, parseHostPattern } from './host-pattern.js';
 import type { RuleEntry } from './policy-schema.js';
@@ -24,6 +24,10 @@ export function compileRule(
   const entry = document.value.rules[index];
   if (entry === undefined) return undefined;
   const path: Path = ['rules', index];
+  if (entry.effect === 'permit' && entry.principals === undefined && !scope.isMisspelt(index)) {
+    const message = `the permit "${entry.id}" does not say for whom`;
+    scope.report(path, 'missing_principals', message, 'add principals: [authenticated], or anyone');
+  }
   checkKeys(entry, path, scope);
   const templates = compileTemplates(entry, path, scope);
   const hosts = compileHosts(entry, path, scope) ?? compileSni(entry, path, scope);
@@ -48,19 +52,12 @@ export function compileRule(
 
 /** Keys that mean nothing beside each other. */
 function checkKeys(entry: RuleEntry, path: Path, { report }: FileScope): void {
-  if (entry.effect === 'permit' && entry.principals === undefined) {
-    report(
-      path,
-      'missing_principals',
-      `the permit "${entry.id}" does not say for whom`,
-      'add principals: [authenticated], or anyone',
-    );
-  }
   for (const [at, text] of (entry.grpc ?? []).entries()) {
     if (parseGrpcMethod(text) !== undefined) continue;
     report([...path, 'grpc', at], 'bad_grpc', 'a gRPC call is pkg.Service/Method or pkg.Service/*');
   }
-  if (entry.tcp !== undefined) {
+  if (entry.tcp === undefined) checkRequestKeys(entry, path, report);
+  else {
     const keys = ['hosts', 'methods', 'paths', 'grpc', 'mcp', 'upgrade'] as const;
     for (const key of keys) {
       if (entry[key] === undefined) continue;
@@ -70,11 +67,32 @@ function checkKeys(entry: RuleEntry, path: Path, { report }: FileScope): void {
         `a rule with tcp is for connections, which have no ${key}`,
       );
     }
-    if (entry.require?.approval !== undefined) {
-      report([...path, 'require', 'approval'], 'wrong_kind', 'a connection carries no approval');
+    for (const key of ['approval', 'maxTokenAge', 'proof'] as const) {
+      if (entry.require?.[key] === undefined) continue;
+      const message = 'a rule with tcp is for connections, which carry no token and no approval';
+      report([...path, 'require', key], 'wrong_kind', message);
     }
   }
 }
+
+/** A rule that no request can be for would be a deny that never denies. */
+function checkRequestKeys(entry: RuleEntry, path: Path, report: Report): void {
+  for (const key of ['grpc', 'upgrade'] as const) {
+    if (entry.mcp === undefined || entry[key] === undefined) continue;
+    report([...path, key], 'wrong_kind', `an MCP message is never ${kinds[key]}`);
+  }
+  if (entry.grpc !== undefined && entry.upgrade !== undefined) {
+    report([...path, 'upgrade'], 'wrong_kind', 'a gRPC call is never an upgrade');
+  }
+  if (entry.methods === undefined || entry.methods.includes('POST')) return;
+  for (const key of ['grpc', 'mcp'] as const) {
+    if (entry[key] === undefined) continue;
+    const message = `a rule with ${key} is for POST alone: with these methods it never matches`;
+    report([...path, 'methods'], 'wrong_kind', message);
+  }
+}
+
+const kinds = { grpc: 'a gRPC call', upgrade: 'an upgrade' } as const;
 
 function compileTemplates(
   entry: RuleEntry,
@@ -161,17 +179,14 @@ function compileSource(
 function resolveWindows(
   entry: RuleEntry,
   path: Path,
-  { windows, document, report }: FileScope,
+  { windows, report }: FileScope,
 ): readonly TimeWindow[] | undefined {
   return entry.during?.flatMap((name, at) => {
     const window = windows.get(name);
     if (window !== undefined) return [window];
-    const known = Object.keys(document.value.windows);
-    // A window that is there but wrong is reported where it stands.
-    if (!known.includes(name)) {
-      const message = `"${name}" is not a window of this policy`;
-      report([...path, 'during', at], 'unknown_window', message, didYouMean(name, known));
-    }
+    const message = `"${name}" is not a window of this policy`;
+    const suggestion = didYouMean(name, [...windows.keys()]);
+    report([...path, 'during', at], 'unknown_window', message, suggestion);
     return [];
   });
 }
@@ -182,10 +197,10 @@ function compileRequirements(
   { approvals, report }: FileScope,
 ): Requirements {
   const { approval, posture, maxTokenAge, proof } = entry.require ?? {};
-  for (const board of approval?.from ?? []) {
+  for (const [index, board] of (approval?.from ?? []).entries()) {
     if (approvals.includes(board)) continue;
     const message = `"${board}" is not the name of a configured approval board`;
-    const at = [...path, 'require', 'approval', 'from'];
+    const at = [...path, 'require', 'approval', 'from', index];
     report(at, 'unknown_approval_board', message, didYouMean(board, approvals));
   }
   return {

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { didYouMean } from '../document/did-you-mean.js';
 import {
   byPosition,
   type Document,
@@ -10,13 +9,14 @@ import {
 import type { Finding } from '../document/finding.js';
 import type { JsonObject } from '../json/json-value.js';
 import type { Connection, Request } from '../request/request.js';
+import { compilePrincipals, compileWindows } from './compile-names.js';
 import { type CompiledRule, compileRule } from './compile-rule.js';
 import { lintPolicy, lintSet } from './lint.js';
-import { type PolicyFile, policySchema } from './policy-schema.js';
+import { type PolicyParts, policySchema, salvageSchema } from './policy-schema.js';
 import type { Candidate, PolicySet, Rule } from './policy-set.js';
-import { builtInPrincipals, compilePrincipal, type Principal } from './principal.js';
+import type { Principal } from './principal.js';
 import { type Address, RuleIndex } from './rule-index.js';
-import { compileTimeWindow, type TimeWindow } from './time-window.js';
+import type { TimeWindow } from './time-window.js';
 
 export interface PolicyText {
   readonly file: string;
@@ -39,10 +39,12 @@ export type Compiled =
 
 /** What the names of one policy file stand for. */
 export interface FileScope extends PolicyScope {
-  readonly document: Document<PolicyFile>;
+  readonly document: Document<PolicyParts>;
   readonly principals: ReadonlyMap<string, Principal>;
   readonly windows: ReadonlyMap<string, TimeWindow>;
   readonly report: Report;
+  /** Whether the rule has a key that nobody knows, which may be meant for one that it lacks. */
+  readonly isMisspelt: (rule: number) => boolean;
   /** Reports at a character of a text value, where its spelling in the file allows to tell. */
   readonly reportAt: (
     path: Path,
@@ -65,33 +67,52 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
   const compiled: CompiledRule[] = [];
   const ids = new Map<string, string>();
   for (const { file, text } of files) {
-    const document = parseDocument(file, text, policySchema);
-    if (isRefused(document)) {
-      findings.push(...document);
-      continue;
-    }
-    const report: Report = (path, code, message, suggestion) => {
-      findings.push(document.finding('error', code, path, message, suggestion));
-    };
-    checkIds(document, ids, report);
-    warnings.push(...lintPolicy(document));
-    const reportAt: FileScope['reportAt'] = (path, offset, code, message, suggestion) => {
-      const found = document.finding('error', code, path, message, suggestion);
-      findings.push({ ...found, ...within(text, found, offset) });
-    };
-    const names = { ...scope, document, report, reportAt };
-    const principals = compilePrincipals(document, scope, report);
-    const windows = compileWindows(document, report);
-    for (const index of document.value.rules.keys()) {
-      const order = compiled.length;
-      const rule = compileRule({ ...names, principals, windows }, index, order);
-      if (rule !== undefined) compiled.push(rule);
+    const whole = parseDocument(file, text, policySchema);
+    if (isRefused(whole)) findings.push(...whole);
+    else warnings.push(...lintPolicy(whole));
+    const document = isRefused(whole) ? parseDocument(file, text, salvageSchema) : whole;
+    if (isRefused(document)) continue;
+    for (const rule of compileFile(document, text, scope, ids, compiled.length, findings)) {
+      compiled.push(rule);
     }
   }
   if (findings.length > 0) return { ok: false, findings: findings.sort(byPosition) };
   warnings.push(...lintSet(compiled));
   const set = createSet(compiled, revisionOf(files, scope.facts));
   return { ok: true, set, warnings: warnings.sort(byPosition) };
+}
+
+/** The rules of one file, numbered from `order` on; what is wrong with them is added to `findings`. */
+function compileFile(
+  document: Document<PolicyParts>,
+  text: string,
+  scope: PolicyScope,
+  ids: Map<string, string>,
+  order: number,
+  findings: Finding[],
+): readonly CompiledRule[] {
+  const report: Report = (path, code, message, suggestion) => {
+    findings.push(document.finding('error', code, path, message, suggestion));
+  };
+  const reportAt: FileScope['reportAt'] = (path, offset, code, message, suggestion) => {
+    const found = document.finding('error', code, path, message, suggestion);
+    findings.push({ ...found, ...within(text, found, offset) });
+  };
+  checkIds(document, ids, report);
+  const principals = compilePrincipals(document, scope, report);
+  const windows = compileWindows(document, report);
+  const isMisspelt = (rule: number) =>
+    findings.some(
+      ({ file, code, path }) =>
+        file === document.file && code === 'unknown_key' && path.startsWith(`rules[${rule}].`),
+    );
+  const names = { ...scope, document, report, reportAt, isMisspelt, principals, windows };
+  const rules: CompiledRule[] = [];
+  for (const index of document.value.rules.keys()) {
+    const rule = compileRule(names, index, order + rules.length);
+    if (rule !== undefined) rules.push(rule);
+  }
+  return rules;
 }
 
 /** The place of a character of a one-line text; of a block, the place of the block. */
@@ -112,69 +133,16 @@ function revisionOf(files: readonly PolicyText[], facts: JsonObject): string {
   return hash.digest('hex').slice(0, 12);
 }
 
-function checkIds(document: Document<PolicyFile>, ids: Map<string, string>, report: Report): void {
-  for (const [index, { id }] of document.value.rules.entries()) {
-    const before = ids.get(id);
-    const { line } = document.at(['rules', index, 'id']);
+function checkIds(document: Document<PolicyParts>, ids: Map<string, string>, report: Report): void {
+  for (const [index, rule] of document.value.rules.entries()) {
+    if (rule === undefined) continue;
+    const path = ['rules', index, 'id'];
+    const before = ids.get(rule.id);
     if (before !== undefined) {
-      const message = `the rule id "${id}" is taken by the rule at ${before}`;
-      report(['rules', index, 'id'], 'duplicate_rule_id', message);
-    } else ids.set(id, `${document.file}:${line}`);
+      const message = `the rule id "${rule.id}" is taken by the rule at ${before}`;
+      report(path, 'duplicate_rule_id', message);
+    } else ids.set(rule.id, `${document.file}:${document.at(path).line}`);
   }
-}
-
-function compilePrincipals(
-  document: Document<PolicyFile>,
-  scope: PolicyScope,
-  report: Report,
-): ReadonlyMap<string, Principal> {
-  const principals = new Map(builtInPrincipals);
-  for (const [name, entry] of Object.entries(document.value.principals)) {
-    const path = ['principals', name];
-    if (builtInPrincipals.has(name)) {
-      report(path, 'reserved_name', `"${name}" is built in and cannot be defined`);
-      continue;
-    }
-    for (const issuer of entry.jwt?.issuer ?? []) {
-      if (scope.issuers.includes(issuer)) continue;
-      const message = `"${issuer}" is not the name of a configured issuer`;
-      report(
-        [...path, 'jwt', 'issuer'],
-        'unknown_issuer',
-        message,
-        didYouMean(issuer, scope.issuers),
-      );
-    }
-    const principal = compilePrincipal(name, entry);
-    if ('match' in principal) principals.set(name, principal);
-    else {
-      for (const fault of principal) report([...path, ...fault.path], 'bad_pattern', fault.message);
-    }
-  }
-  return principals;
-}
-
-function compileWindows(
-  document: Document<PolicyFile>,
-  report: Report,
-): ReadonlyMap<string, TimeWindow> {
-  const windows = new Map<string, TimeWindow>();
-  for (const [name, entry] of Object.entries(document.value.windows)) {
-    const path = ['windows', name];
-    if (entry.from === entry.to) {
-      report(
-        [...path, 'to'],
-        'empty_window',
-        '`from` and `to` are the same: the window is never open',
-      );
-    }
-    const window = compileTimeWindow(name, entry);
-    if (window === undefined) {
-      const message = `"${entry.timezone}" is not a time zone: use an IANA name such as Europe/Stockholm`;
-      report([...path, 'timezone'], 'unknown_timezone', message);
-    } else windows.set(name, window);
-  }
-  return windows;
 }
 
 function createSet(compiled: readonly CompiledRule[], revision: string): PolicySet {

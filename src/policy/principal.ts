@@ -35,8 +35,8 @@ export function compilePrincipal(
   entry: PrincipalEntry,
 ): Principal | readonly PrincipalFault[] {
   const parsed = (entry.spiffe ?? []).map((text) => parseSpiffePattern(text));
-  const faults = parsed.flatMap((pattern) =>
-    typeof pattern === 'string' ? [{ path: ['spiffe'], message: pattern }] : [],
+  const faults = parsed.flatMap((pattern, at) =>
+    typeof pattern === 'string' ? [{ path: ['spiffe', at], message: pattern }] : [],
   );
   if (faults.length > 0) return faults;
   const patterns = parsed.filter((pattern) => typeof pattern !== 'string');
@@ -78,7 +78,9 @@ function compileJwt(jwt: PrincipalEntry['jwt']) {
   const actorSubject = optionalPattern(actor?.subject);
   const actorClaims = compileClaims(actor?.claims);
   return (token: TokenIdentity): boolean => {
-    if (issuer !== undefined && !issuer.includes(token.issuer)) return false;
+    // A JWT-SVID's issuer is its trust domain, which may be spelt like a configured name.
+    if (issuer !== undefined && !(token.kind === 'jwt' && issuer.includes(token.issuer)))
+      return false;
     if (subject !== undefined && !subject(token.subject)) return false;
     if (!claims(token.claims)) return false;
     if (actor === undefined) return true;
@@ -94,30 +96,39 @@ function optionalPattern(patterns: readonly string[] | undefined): TextPattern |
 
 type Matcher = (value: JsonValue | undefined) => boolean;
 
-function compileClaims(patterns: unknown): (claims: JsonObject) => boolean {
+function compileClaims(
+  patterns: Readonly<Record<string, ClaimPattern>> | undefined,
+): (claims: JsonObject) => boolean {
   if (patterns === undefined) return () => true;
-  const matchers = Object.entries(patterns as Record<string, ClaimPattern>).map(
+  const matchers = Object.entries(patterns).map(
     ([name, pattern]) => [name, compileClaim(pattern)] as const,
   );
   return (claims) => matchers.every(([name, matches]) => matches(member(claims, name)));
 }
 
-/** Typed: `true` and `5` match only a boolean and a number; a list claim when one member matches. */
+/**
+ * Typed: `true` and `5` match only a boolean and a number. A mapping is matched member by member;
+ * a claim that is a list matches when one member does.
+ */
 function compileClaim(pattern: ClaimPattern): Matcher {
-  if (Array.isArray(pattern)) {
-    const matchers = pattern.map((item) => compileClaim(item));
+  const matches = compileMember(pattern);
+  return (value) => (Array.isArray(value) ? value.some(matches) : matches(value));
+}
+
+function compileMember(pattern: ClaimPattern): Matcher {
+  if (isAnyOf(pattern)) {
+    const matchers = pattern.map(compileMember);
     return (value) => matchers.some((matches) => matches(value));
   }
   if (typeof pattern === 'object') {
     const matches = compileClaims(pattern);
     return (value) => isJsonObject(value) && matches(value);
   }
-  const matches = compileScalar(pattern as string | number | boolean);
-  return (value) => (Array.isArray(value) ? value.some(matches) : matches(value));
-}
-
-function compileScalar(pattern: string | number | boolean): Matcher {
   if (typeof pattern !== 'string') return (value) => value === pattern;
   const matches = compileTextPattern(pattern);
   return (value) => typeof value === 'string' && matches(value);
+}
+
+function isAnyOf(pattern: ClaimPattern): pattern is readonly (string | number | boolean)[] {
+  return Array.isArray(pattern);
 }

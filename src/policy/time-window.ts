@@ -50,6 +50,8 @@ function minuteOfDay(text: string): number {
 type WallClock = (epochMs: number) => { day: number; minuteOfDay: number };
 
 function compileWallClock(timeZone: string): WallClock | undefined {
+  // Some runtimes take an offset for a zone; it would be another policy on another machine.
+  if (/^[+-]/.test(timeZone)) return undefined;
   try {
     const format = new Intl.DateTimeFormat('en-US', {
       timeZone,
