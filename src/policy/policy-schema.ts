@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { durationMs } from '../document/units.js';
 
+/** A refinement of the whole is not asked of a part that has a fault of its own, as a misspelt key. */
+const isClean = ({ issues }: { readonly issues: readonly unknown[] }) => issues.length === 0;
+
 const oneOrMore = <T extends z.ZodType>(item: T) => z.array(item).min(1);
 const stringOrList = z.union([z.string().transform((text) => [text]), oneOrMore(z.string())]);
 
@@ -60,14 +63,17 @@ const principal = z
   })
   .refine(({ spiffe, jwt }) => spiffe !== undefined || jwt !== undefined, {
     message: 'a principal has spiffe, jwt or both',
+    when: isClean,
   })
   .refine(({ spiffe, via }) => spiffe !== undefined || via === 'any', {
     path: ['via'],
     message: '`via` says how a SPIFFE id is proven: it needs `spiffe`',
+    when: isClean,
   })
   .refine(({ via, jwt }) => via !== 'jwt-svid' || jwt?.issuer === undefined, {
     path: ['jwt', 'issuer'],
     message: 'a JWT-SVID has no configured issuer: no caller can be both',
+    when: isClean,
   })
   .describe('A caller; all keys must hold together.');
 

@@ -155,6 +155,56 @@ const rows: readonly {
     at: '2026-11-24T04:00:00Z',
     want: true,
   },
+  {
+    name: 'a repeated hour of New York, the second time',
+    zone: 'America/New_York',
+    from: '01:00',
+    to: '02:00',
+    at: '2026-11-01T06:30:00Z',
+    want: true,
+  },
+  {
+    name: 'after the repeated hour of New York',
+    zone: 'America/New_York',
+    from: '01:00',
+    to: '02:00',
+    at: '2026-11-01T07:00:00Z',
+    want: false,
+  },
+  {
+    name: 'a change of half an hour: 02:00 to 02:29 is skipped',
+    zone: 'Australia/Lord_Howe',
+    from: '02:00',
+    to: '02:30',
+    at: '2026-10-03T15:30:00Z',
+    want: false,
+  },
+  {
+    name: 'a change of half an hour: 01:30 to 01:59 is seen again',
+    zone: 'Australia/Lord_Howe',
+    from: '01:30',
+    to: '02:00',
+    at: '2026-04-04T15:15:00Z',
+    want: true,
+  },
+  {
+    name: 'past midnight over the night of the change',
+    zone: 'Europe/Stockholm',
+    days: ['sat'],
+    from: '22:00',
+    to: '03:00',
+    at: '2026-10-25T01:59:00Z',
+    want: true,
+  },
+  {
+    name: 'past midnight from sunday into monday',
+    zone: 'UTC',
+    days: ['sun'],
+    from: '22:00',
+    to: '02:00',
+    at: '2026-11-23T01:00:00Z',
+    want: true,
+  },
 ];
 
 describe('a time window', () => {
@@ -162,6 +212,25 @@ describe('a time window', () => {
     it(`${name}: ${want ? 'open' : 'closed'}`, () => {
       const window = compileTimeWindow('w', { timezone: zone, days, from, to });
       expect(window?.contains(Date.parse(at))).to.equal(want);
+    });
+  }
+
+  it('answers for the moment asked, whatever was asked before', () => {
+    const window = compileTimeWindow('w', {
+      timezone: 'UTC',
+      days: [...everyDay],
+      from: '09:00',
+      to: '16:00',
+    });
+    const asked = ['08:59:59.999', '09:00:00.000', '08:59:00.000', '15:59:59.999', '16:00:00.000'];
+    const said = asked.map((time) => window?.contains(Date.parse(`2026-11-24T${time}Z`)));
+    expect(said).to.deep.equal([false, true, false, true, false]);
+  });
+
+  for (const zone of ['Mars/Base', '+01:00', '']) {
+    it(`is none in the zone "${zone}"`, () => {
+      const entry = { timezone: zone, days: [...everyDay], from: '09:00', to: '16:00' };
+      expect(compileTimeWindow('w', entry)).to.equal(undefined);
     });
   }
 });
