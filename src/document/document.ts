@@ -7,6 +7,7 @@ import {
   LineCounter,
   type Node,
   parseDocument as parseYaml,
+  visit,
 } from 'yaml';
 import type { z } from 'zod';
 import type { Finding } from './finding.js';
@@ -70,6 +71,11 @@ export function parseDocument<S extends z.ZodType>(
     );
   }
   const root = isNode(yaml.contents) ? yaml.contents : null;
+  const lost = lostKey(root);
+  if (lost !== undefined) {
+    const message = 'the key "__proto__" cannot be used';
+    return [finding(file, position(lost), 'error', 'wrong_key', [], message)];
+  }
   const at = (path: Path) => position(nodeAt(root, path).value);
   const atKey = (path: Path) => position(nodeAt(root, path).key);
   const result = schema.safeParse(yaml.toJS({ maxAliasCount: 100 }) ?? {}, { reportInput: true });
@@ -133,6 +139,20 @@ function pathText(path: Path): string {
 
 function plain(message: string): string {
   return (message.split('\n')[0] ?? message).replace(/ at line \d+, column \d+:?$/, '');
+}
+
+/** Offset of a key that objects of the language do not keep: what stands there would count as nothing. */
+function lostKey(root: Node | null): number | undefined {
+  let found: number | undefined;
+  if (root === null) return undefined;
+  visit(root, {
+    Pair: (_, { key }) => {
+      if (!isScalar(key) || key.value !== '__proto__') return undefined;
+      found = key.range?.[0] ?? 0;
+      return visit.BREAK;
+    },
+  });
+  return found;
 }
 
 interface Offsets {

@@ -10,6 +10,7 @@ import {
 } from '../../src/wire/external-auth.js';
 import { decodeCheckResponse } from '../../src/wire/received-response.js';
 import type { StructValue } from '../../src/wire/struct.js';
+import { officialNames } from '../support/official-names.js';
 import { officialProtos } from '../support/official-protos.js';
 
 const root = officialProtos();
@@ -50,7 +51,7 @@ const address = fc.oneof(
     protocol: fc.constantFrom(0, 1),
     address: text,
     port: fc.option(fc.nat(65535), { nil: undefined }),
-    namedPort: fc.constant(undefined),
+    namedPort: fc.option(text, { nil: undefined }),
     resolverName: text,
     ipv4Compat: fc.boolean(),
     networkNamespaceFilepath: fc.constant(''),
@@ -62,9 +63,13 @@ const address = fc.oneof(
     endpointId: text,
   }),
 );
+/** One of the two ports, as the oneof has it. */
+const exclusive = address.map((value) =>
+  value.kind === 'socket' && value.port !== undefined ? { ...value, namedPort: undefined } : value,
+);
 const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined, freq: 5 });
 const peer = fc.record({
-  address: optional(address),
+  address: optional(exclusive),
   service: text,
   labels: map(text),
   principal: text,
@@ -131,15 +136,14 @@ describe('the wire against an independent implementation', () => {
     );
   });
 
-  it('writes no field that the official protos do not have, and each with its own type', () => {
+  it('reads what is written by the names of the official protos: each field is its own', () => {
     fc.assert(
       fc.property(checkRequest, (request) => {
-        const message = OfficialRequest.decode(encodeCheckRequest(request));
-        expect(OfficialRequest.verify(message)).to.equal(null);
-        const http = (message as unknown as { attributes?: { request?: { http?: object } } })
-          .attributes?.request?.http as { method?: string; path?: string } | undefined;
-        expect(http?.method ?? '').to.equal(request.attributes?.request?.http?.method ?? '');
-        expect(http?.path ?? '').to.equal(request.attributes?.request?.http?.path ?? '');
+        // Keys that protobufjs itself does not keep when it is given plain objects.
+        fc.pre(!/__proto__|constructor/.test(canonical(request)));
+        const named = OfficialRequest.fromObject(officialNames(request));
+        const read = decodeCheckRequest(OfficialRequest.encode(named).finish());
+        expect(canonical(read)).to.equal(canonical({ ok: true, value: request }));
       }),
       runs,
     );
