@@ -98,14 +98,16 @@ function metadata(from: Metadata | undefined): object | undefined {
 }
 
 function fields(struct: object): object {
-  return Object.fromEntries(Object.entries(struct).map(([key, value]) => [key, valueOf(value)]));
+  return Object.fromEntries(
+    Object.entries(struct).map(([key, value]) => [key, officialValue(value)]),
+  );
 }
 
-function valueOf(value: StructValue): object {
-  if (value === null) return { null_value: 0 };
-  if (typeof value === 'number') return { number_value: value };
-  if (typeof value === 'string') return { string_value: value };
-  if (typeof value === 'boolean') return { bool_value: value };
-  if (Array.isArray(value)) return { list_value: { values: value.map(valueOf) } };
-  return { struct_value: { fields: fields(value) } };
+function officialValue(value: StructValue): object {
+  if (value === null) return { nullValue: 0 };
+  if (typeof value === 'number') return { numberValue: value };
+  if (typeof value === 'string') return { stringValue: value };
+  if (typeof value === 'boolean') return { boolValue: value };
+  if (Array.isArray(value)) return { listValue: { values: value.map(officialValue) } };
+  return { structValue: { fields: fields(value) } };
 }

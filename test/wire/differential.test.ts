@@ -139,8 +139,8 @@ describe('the wire against an independent implementation', () => {
   it('reads what is written by the names of the official protos: each field is its own', () => {
     fc.assert(
       fc.property(checkRequest, (request) => {
-        // Keys that protobufjs itself does not keep when it is given plain objects.
-        fc.pre(!/__proto__|constructor/.test(canonical(request)));
+        // A key that plain objects, which protobufjs is given here, do not keep.
+        fc.pre(!canonical(request).includes('__proto__'));
         const named = OfficialRequest.fromObject(officialNames(request));
         const read = decodeCheckRequest(OfficialRequest.encode(named).finish());
         expect(canonical(read)).to.equal(canonical({ ok: true, value: request }));
