@@ -20,8 +20,13 @@ export function parseHostPattern(text: string): HostPattern | string {
   return { name: host, isWildcard: star !== undefined, port };
 }
 
-export function matchHost(pattern: HostPattern, host: Host): boolean {
-  if (pattern.port !== undefined && pattern.port !== host.port) return false;
+/**
+ * A request that names no port (Envoy may strip it) could be for any: where a rule gives one, a deny
+ * rule then matches and a permit does not.
+ */
+export function matchHost(pattern: HostPattern, host: Host, effect: 'permit' | 'deny'): boolean {
+  const isUntold = host.port === undefined && effect === 'deny';
+  if (pattern.port !== undefined && pattern.port !== host.port && !isUntold) return false;
   return pattern.isWildcard ? parentOf(host.name) === pattern.name : host.name === pattern.name;
 }
 

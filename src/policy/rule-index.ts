@@ -158,7 +158,8 @@ function toCandidates(found: Entry[], { host, path }: Address): readonly Candida
   const candidates: { rule: Rule; captures: readonly Captures[] }[] = [];
   const seen = new Set<Template>();
   for (const { rule, hosts, template, isCapturing } of found) {
-    if (hosts !== undefined && !hosts.some((pattern) => matchHost(pattern, host))) continue;
+    if (hosts !== undefined && !hosts.some((pattern) => matchHost(pattern, host, rule.effect)))
+      continue;
     const last = candidates[candidates.length - 1];
     if (template === undefined) {
       if (last?.rule !== rule) candidates.push({ rule, captures: onlyNoCaptures });

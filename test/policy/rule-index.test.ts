@@ -45,10 +45,11 @@ function matchSlowly(parts: readonly string[], segments: readonly string[]): Cap
   return { ...found, [part.slice(1, -1)]: segment };
 }
 
+/** The rules are denies: a request that names no port could be for any. */
 function hostMatches(pattern: string, host: string): boolean {
   const [name, port] = host.split(':');
   const [wanted = '', wantedPort] = pattern.split(':');
-  if (wantedPort !== undefined && wantedPort !== port) return false;
+  if (wantedPort !== undefined && port !== undefined && wantedPort !== port) return false;
   return wanted.startsWith('*.')
     ? name?.split('.').slice(1).join('.') === wanted.slice(2)
     : name === wanted;
