@@ -7,13 +7,17 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { decodeHealthRequest, encodeHealthResponse } from '../wire/health.js';
+import { answerCheck } from './answer-check.js';
 import { createHealth, type Health } from './health.js';
 import {
   type CheckHandler,
   checkPath,
+  healthCheckPath,
+  healthWatchPath,
+  hostAndPort,
   type Listener,
+  maxConcurrentStreams,
   type ServerOptions,
-  type ServingAddress,
 } from './listener.js';
 import { clearSocketPath, withSocketMode } from './unix-socket.js';
 
@@ -29,6 +33,12 @@ const method = (path: string, responseStream: boolean) => ({
   responseDeserialize: (value: Buffer): Uint8Array => value,
 });
 
+/**
+ * grpc-js ends a call whose message is above its own limit with an error. It is let read this many
+ * times our limit, so that a message too long for us is answered with a deny.
+ */
+const readAhead = 4;
+
 /** The gRPC server on grpc-js: it takes bytes and gives bytes, so no decoding happens outside of us. */
 export async function startGrpcJsServer(
   handle: CheckHandler,
@@ -36,9 +46,9 @@ export async function startGrpcJsServer(
 ): Promise<Listener> {
   const health = createHealth();
   const server = new Server({
-    'grpc.max_receive_message_length': options.maxMessageBytes,
+    'grpc.max_receive_message_length': readAhead * options.maxMessageBytes,
     'grpc.max_send_message_length': -1,
-    'grpc.max_concurrent_streams': 10_000,
+    'grpc.max_concurrent_streams': maxConcurrentStreams,
   });
   server.addService({ Check: method(checkPath, false) }, { Check: answer(handle, options) });
   addHealth(server, health);
@@ -46,26 +56,29 @@ export async function startGrpcJsServer(
   return {
     address,
     setServing: (isServing) => health.setServing(isServing),
-    stop: (graceMs) => stop(server, graceMs),
+    stop(graceMs) {
+      health.close();
+      return stop(server, graceMs);
+    },
   };
 }
 
-function answer(handle: CheckHandler, { lastResort }: ServerOptions) {
+function answer(handle: CheckHandler, options: ServerOptions) {
   return (call: ServerUnaryCall<Uint8Array, Uint8Array>, reply: sendUnaryData<Uint8Array>) => {
-    handle(call.request).then(
-      (response) => reply(null, response),
-      () => reply(null, lastResort),
-    );
+    const deadlineMs = Number(call.getDeadline());
+    const timeoutMs = Number.isFinite(deadlineMs) ? deadlineMs - Date.now() : undefined;
+    answerCheck(handle, call.request, timeoutMs, options, (response) => reply(null, response));
   };
 }
 
 function addHealth(server: Server, health: Health): void {
   const unknown = { code: status.NOT_FOUND, details: 'no such service' };
+  const stopping = { code: status.UNAVAILABLE, details: 'the server is stopping' };
   const malformed = { code: status.INVALID_ARGUMENT, details: 'not a HealthCheckRequest' };
   server.addService(
     {
-      Check: method('/grpc.health.v1.Health/Check', false),
-      Watch: method('/grpc.health.v1.Health/Watch', true),
+      Check: method(healthCheckPath, false),
+      Watch: method(healthWatchPath, true),
     },
     {
       Check: (call: ServerUnaryCall<Uint8Array, Uint8Array>, reply: sendUnaryData<Uint8Array>) => {
@@ -80,9 +93,10 @@ function addHealth(server: Server, health: Health): void {
           call.emit('error', malformed);
           return;
         }
-        const stopWatching = health.watch(service.value, (serving) =>
-          call.write(encodeHealthResponse(serving)),
-        );
+        const stopWatching = health.watch(service.value, {
+          tell: (serving) => call.write(encodeHealthResponse(serving)),
+          end: () => call.emit('error', stopping),
+        });
         call.on('cancelled', () => {
           stopWatching();
           call.end();
@@ -112,10 +126,6 @@ function createCredentials({ tls }: ServerOptions): ServerCredentials {
     [{ cert_chain: certificatePem, private_key: keyPem }],
     clientCaPem !== undefined,
   );
-}
-
-export function hostAndPort({ host, port }: Extract<ServingAddress, { kind: 'tcp' }>): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function listen(server: Server, target: string, credentials: ServerCredentials): Promise<number> {

@@ -1,8 +1,9 @@
 /**
- * Answers one Check: CheckRequest bytes in, CheckResponse bytes out. By its contract it never
- * rejects; a server still turns a rejection into an explicit deny.
+ * Answers one Check: CheckRequest bytes in, CheckResponse bytes out. `timeoutMs` is what is left of
+ * the caller's own patience (grpc-timeout), undefined when it named none. By its contract it never
+ * rejects and never gives nothing; `answerCheck` holds it to that.
  */
-export type CheckHandler = (request: Uint8Array) => Promise<Uint8Array>;
+export type CheckHandler = (request: Uint8Array, timeoutMs?: number) => Promise<Uint8Array>;
 
 export type ServingAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -35,4 +36,13 @@ export interface Listener {
 }
 
 export const checkPath = '/envoy.service.auth.v3.Authorization/Check';
+export const healthCheckPath = '/grpc.health.v1.Health/Check';
+export const healthWatchPath = '/grpc.health.v1.Health/Watch';
 export const authorizationService = 'envoy.service.auth.v3.Authorization';
+
+/** Calls that one connection may have open; Envoy's cluster should be set to no more. */
+export const maxConcurrentStreams = 10_000;
+
+export function hostAndPort({ host, port }: Extract<ServingAddress, { kind: 'tcp' }>): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
