@@ -102,8 +102,12 @@ function importKey(jwk: JsonObject): KeyObject | string {
   try {
     // createPublicKey refuses a point that is not on its curve.
     const key = createPublicKey({ key: { ...jwk }, format: 'jwk' });
-    const bits = key.asymmetricKeyDetails?.modulusLength ?? 2048;
-    return bits < 2048 ? 'it is an RSA key of fewer than 2048 bits' : key;
+    const { modulusLength = 2048, publicExponent = 65537n } = key.asymmetricKeyDetails ?? {};
+    if (modulusLength < 2048) return 'it is an RSA key of fewer than 2048 bits';
+    // With an exponent of 1 every text is its own signature.
+    return publicExponent < 3n || publicExponent % 2n === 0n
+      ? 'its RSA exponent signs nothing'
+      : key;
   } catch {
     return 'it is not a valid key';
   }
