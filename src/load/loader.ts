@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Snapshot } from '../check.js';
 import type { ApprovalBoardConfig, Config, JwtIssuerConfig } from '../config/config-schema.js';
-import { type Environment, parseConfig } from '../config/parse-config.js';
+import type { Environment } from '../config/parse-config.js';
 import type { Finding } from '../document/finding.js';
 import { type ApprovalBoard, approvalType, createApprovalVerifier } from '../evidence/approval.js';
 import { createIdentifier, type Identifier } from '../identity/identify.js';
@@ -13,9 +13,8 @@ import { createKeySet } from '../trust/jwks.js';
 import type { KeySet, KeySource } from '../trust/key-source.js';
 import { staticBundles } from '../trust/spiffe-bundle.js';
 import { staticKeys } from '../trust/static-keys.js';
-import { beside, finding, isFinding, readText } from './files.js';
-import { LastGood } from './last-good.js';
-import { lintConfig } from './lint-config.js';
+import { beside, finding } from './files.js';
+import { ConfigFile } from './load-config.js';
 import { DataFiles } from './load-data.js';
 import { Keys, keyFiles } from './load-keys.js';
 import { PolicyFiles } from './load-policies.js';
@@ -34,7 +33,7 @@ export interface LoaderOptions {
  */
 export class Loader {
   readonly #options: LoaderOptions;
-  readonly #config = new LastGood<Config>('configuration');
+  readonly #config = new ConfigFile();
   readonly #policies = new PolicyFiles();
   readonly #keys: Keys;
   readonly #data = new DataFiles();
@@ -62,12 +61,11 @@ export class Loader {
   /** Everything that is wrong, or doubtful, with the files as they are now. */
   findings(): readonly Finding[] {
     return [
-      ...this.#config.findings,
+      ...this.#config.findings(this.#policies.value),
       ...this.#policies.findings(),
       ...this.#data.findings(),
       ...this.#keys.findings(),
       ...this.#sharedKeys,
-      ...lintConfig(this.#options.configFile, this.#config.value, this.#policies.value),
     ];
   }
 
@@ -93,7 +91,7 @@ export class Loader {
   /** The files and folders to watch. */
   paths(): readonly string[] {
     const { configFile } = this.#options;
-    const config = this.#config.value;
+    const { config } = this;
     if (config === undefined) return [configFile];
     const named = [...config.policies, ...Object.values(config.data)];
     return [
@@ -105,8 +103,8 @@ export class Loader {
 
   /** Reads everything anew. */
   load(): void {
-    this.#loadConfig();
-    const config = this.#config.value;
+    this.#config.refresh(this.#options.configFile, this.#options.environment);
+    const { config } = this;
     if (config === undefined) return;
     const { configFile, nowMs } = this.#options;
     const data = this.#data.refresh(config, configFile);
@@ -138,21 +136,6 @@ export class Loader {
           ]),
         ],
       },
-    });
-  }
-
-  #loadConfig(): void {
-    const { configFile, environment } = this.#options;
-    const read = readText(configFile);
-    if (isFinding(read)) {
-      this.#config.refresh(`away ${read.message}`, () => ({ ok: false, findings: [read] }));
-      return;
-    }
-    this.#config.refresh(read.text, () => {
-      const parsed = parseConfig(configFile, read.text, environment);
-      return 'config' in parsed
-        ? { ok: true, value: parsed.config, warnings: [] }
-        : { ok: false, findings: parsed };
     });
   }
 

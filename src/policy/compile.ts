@@ -7,11 +7,13 @@ import {
   parseDocument,
 } from '../document/document.js';
 import type { Finding } from '../document/finding.js';
+import { withoutSilenced } from '../document/silence.js';
 import type { JsonObject } from '../json/json-value.js';
 import type { Connection, Request } from '../request/request.js';
 import { compilePrincipals, compileWindows } from './compile-names.js';
 import { type CompiledRule, compileRule } from './compile-rule.js';
-import { lintPolicy, lintSet } from './lint.js';
+import { lintPolicy } from './lint.js';
+import { lintSet } from './lint-set.js';
 import { type PolicyParts, policySchema, salvageSchema } from './policy-schema.js';
 import type { Candidate, PolicySet, Rule } from './policy-set.js';
 import type { Principal } from './principal.js';
@@ -69,7 +71,7 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
   for (const { file, text } of files) {
     const whole = parseDocument(file, text, policySchema);
     if (isRefused(whole)) findings.push(...whole);
-    else warnings.push(...lintPolicy(whole));
+    else warnings.push(...lintPolicy(whole, scope.issuers));
     const document = isRefused(whole) ? parseDocument(file, text, salvageSchema) : whole;
     if (isRefused(document)) continue;
     for (const rule of compileFile(document, text, scope, ids, compiled.length, findings)) {
@@ -79,7 +81,11 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
   if (findings.length > 0) return { ok: false, findings: findings.sort(byPosition) };
   warnings.push(...lintSet(compiled));
   const set = createSet(compiled, revisionOf(files, scope.facts));
-  return { ok: true, set, warnings: warnings.sort(byPosition) };
+  const meant = files.reduce<readonly Finding[]>(
+    (left, { file, text }) => withoutSilenced(file, text, left),
+    warnings,
+  );
+  return { ok: true, set, warnings: [...meant].sort(byPosition) };
 }
 
 /** The rules of one file, numbered from `order` on; what is wrong with them is added to `findings`. */

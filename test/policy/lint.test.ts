@@ -31,9 +31,9 @@ const rows: readonly { name: string; rules: string; want: readonly string[] }[] 
     want: ['broad_grant'],
   },
   {
-    name: 'anyone who may do anything',
+    name: 'anyone who may do anything, and what adds nothing to that',
     rules: `${use}  - { id: a, effect: permit, principals: [anyone] }\n`,
-    want: ['broad_grant'],
+    want: ['covered_rule use', 'broad_grant'],
   },
   {
     name: 'no wildcard that reads, that is named, or that has a condition',
@@ -50,6 +50,46 @@ const rows: readonly { name: string; rules: string; want: readonly string[] }[] 
     rules: `${use}  - { id: a, effect: permit, principals: [one], paths: ["/x/{id}"] }\n  - { id: no, effect: deny, paths: [/x/y] }\n  - { id: po, effect: deny, methods: [POST], paths: ["/x/**"] }\n`,
     want: [],
   },
+  {
+    name: 'rules that a wider one of the same effect covers, and of twins the later',
+    rules: `${use}  - { id: a, effect: permit, principals: [one], methods: [GET], paths: ["/x/{id}"] }
+  - { id: b, effect: permit, principals: [one, robots], methods: [GET, HEAD], paths: ["/x/**"] }
+  - { id: c, effect: permit, principals: [one], methods: [GET], hosts: [a.example], paths: ["/x/y"] }
+  - { id: d, effect: permit, principals: [robots, one], methods: [HEAD, GET], paths: ["/x/**"] }
+  - { id: e, effect: deny, methods: [PUT], paths: [/w/x] }
+  - { id: f, effect: deny, paths: ["/w/{x}"] }
+  - { id: g, effect: permit, principals: [authenticated], methods: [GET], hosts: ["*.b.example"], paths: ["/v/**"] }
+  - { id: h, effect: permit, principals: [one], methods: [GET], hosts: ["*.b.example"], paths: ["/v/{x}/w"] }
+`,
+    want: [
+      'covered_rule a',
+      'covered_rule c',
+      'covered_rule d',
+      'covered_rule e',
+      'covered_rule h',
+    ],
+  },
+  {
+    name: 'no rule that is wider in one thing',
+    rules: `${use}  - { id: a, effect: permit, principals: [one], methods: [GET], paths: ["/x/{id}"] }
+  - { id: b, effect: permit, principals: [all], methods: [GET], paths: ["/x/y"] }
+  - { id: c, effect: permit, principals: [one], methods: [GET, PUT], paths: ["/x/y"] }
+  - { id: d, effect: permit, principals: [one], methods: [GET], paths: ["/x/y/z"] }
+  - { id: e, effect: permit, principals: [one], methods: [GET], paths: ["/x/{id}"], upgrade: [websocket] }
+  - { id: f, effect: permit, mode: shadow, principals: [one], methods: [GET], paths: ["/x/y"] }
+  - { id: g, effect: deny, methods: [GET], paths: ["/x/y"], when: 'request.host == "a"' }
+  - { id: h, effect: permit, principals: [one], methods: [GET], hosts: [a.example], paths: ["/y"] }
+  - { id: i, effect: permit, principals: [one], methods: [GET], hosts: [b.example], paths: ["/y"] }
+`,
+    want: [],
+  },
+  {
+    name: 'a source that is every address, in a permit',
+    rules: `${use}  - { id: a, effect: permit, principals: [one], paths: [/a], source: [0.0.0.0/0, "::/0"] }
+  - { id: b, effect: deny, paths: [/b], source: [0.0.0.0/0] }
+`,
+    want: ['open_source', 'open_source'],
+  },
 ];
 
 describe('the lint of policies', () => {
@@ -62,10 +102,61 @@ describe('the lint of policies', () => {
       const warnings = compiled.ok ? compiled.warnings : compiled.findings;
       const said = warnings.map(({ code, path, suggestion }) => {
         const name = code === 'unused_principal' ? path.replace('principals.', ' ') : '';
-        const rule = code === 'unreachable_rule' ? ` ${path}` : '';
+        const rule = ['unreachable_rule', 'covered_rule'].includes(code) ? ` ${path}` : '';
         return `${code}${name}${rule}${code === 'cidr_host_bits' ? ` ${suggestion}` : ''}`;
       });
       expect(said).to.deep.equal(want);
     });
   }
+});
+
+describe('a warning that is meant', () => {
+  const warningsOf = (rules: string) => {
+    const text = `${head}rules:\n${use}${rules}`;
+    const compiled = compilePolicies([{ file: 'p.yaml', text }], scope);
+    return (compiled.ok ? compiled.warnings : compiled.findings).map(({ code }) => code);
+  };
+  const broad = '{ id: a, effect: permit, principals: [all], paths: ["/x/**"] }';
+  const rows = [
+    {
+      name: 'is silent for a reason on its line',
+      rules: `  - ${broad} # countersign-allow broad_grant: one team\n`,
+      want: [],
+    },
+    {
+      name: 'is silent for a reason above it',
+      rules: `  # countersign-allow broad_grant: one team\n\n  # more\n  - ${broad}\n`,
+      want: [],
+    },
+    {
+      name: 'is said where the comment is about another code',
+      rules: `  - ${broad} # countersign-allow unused_window: one team\n`,
+      want: ['broad_grant', 'silent_silence'],
+    },
+    {
+      name: 'is silent without a reason, and the comment is warned of',
+      rules: `  - ${broad} # countersign-allow broad_grant\n`,
+      want: ['unexplained_silence'],
+    },
+    {
+      name: 'is said where the comment stands at another line',
+      rules: `  - { id: z, effect: deny, paths: [/z] } # countersign-allow broad_grant: one team\n  - ${broad}\n`,
+      want: ['silent_silence', 'broad_grant'],
+    },
+    {
+      name: 'is said where the comment is part of a text',
+      rules: `  - { id: a, description: "x # countersign-allow broad_grant: y", effect: permit, principals: [all], paths: ["/x/**"] }\n`,
+      want: ['broad_grant'],
+    },
+  ];
+  for (const { name, rules, want } of rows) {
+    it(name, () => {
+      expect(warningsOf(rules)).to.deep.equal(want);
+    });
+  }
+
+  it('stays an error where it is one', () => {
+    const rules = `  - { id: a, effect: permit, principals: [nobody], paths: [/x] } # countersign-allow unknown_principal: so\n`;
+    expect(warningsOf(rules)).to.deep.equal(['unknown_principal']);
+  });
 });

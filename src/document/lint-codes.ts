@@ -1,0 +1,24 @@
+/**
+ * Every warning there is: what is allowed and probably not meant. `docs/lint.md` explains each with an
+ * example that a test runs.
+ */
+export const lintCodes = [
+  'any_issuer',
+  'broad_grant',
+  'cidr_host_bits',
+  'covered_rule',
+  'dpop_origin',
+  'memory_replay',
+  'no_body',
+  'no_posture_file',
+  'not_supported',
+  'open_source',
+  'silent_silence',
+  'skipped_key',
+  'unreachable_rule',
+  'unused_principal',
+  'unused_window',
+  'unexplained_silence',
+] as const;
+
+export type LintCode = (typeof lintCodes)[number];
