@@ -98,6 +98,8 @@ export interface ExplainedRule {
   readonly mode: 'enforce' | 'shadow';
   readonly at: string;
   readonly matches: boolean;
+  /** Name of the policy's principal that the caller is; '' for none. */
+  readonly principal: string;
   /** The key that failed, and why. */
   readonly failed: { readonly key: string; readonly why: string } | undefined;
   /** What the condition reads, with the values it saw. */
@@ -203,6 +205,7 @@ function explainRule(
     mode: rule.mode,
     at: `${rule.at.file}:${rule.at.line}`,
     matches: verdict.matches,
+    principal: verdict.matched,
     failed: verdict.matches ? undefined : { key: verdict.stage, why: verdict.detail },
     values,
     captures: captures.filter((captured) => Object.keys(captured).length > 0),
