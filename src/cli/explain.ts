@@ -14,6 +14,7 @@ import { checkRequestFromJson } from '../wire/check-request-json.js';
 import { encodeCheckRequest } from '../wire/external-auth.js';
 import { type Arguments, type Command, Misuse, text } from './command.js';
 import { configFile, sourceOf } from './read-config.js';
+import { isRecord, readRecord } from './recorded-check.js';
 
 /** `countersign explain`: why a request is permitted or denied. */
 export const explain: Command = {
@@ -21,9 +22,16 @@ export const explain: Command = {
   summary:
     'why a request is permitted or denied: reads it, decides it, and shows every candidate rule',
   operands: 'FILE',
-  options: { json: { type: 'boolean' }, now: { type: 'string' } },
+  options: {
+    json: { type: 'boolean' },
+    now: { type: 'string' },
+    decision: { type: 'string' },
+    admin: { type: 'string' },
+  },
   help: [
-    'FILE                a CheckRequest in protobuf JSON (- for stdin)',
+    'FILE                a CheckRequest in protobuf JSON, or a `full` decision record (- for stdin)',
+    '--decision ID       in the place of FILE: a decision that a running sidecar keeps',
+    '--admin URL         its admin address (http:// and `admin` of the configuration)',
     '--now TIME          decide as of then: 2026-11-23T10:00:00Z',
     '--json              the explanation as JSON',
   ],
@@ -41,24 +49,54 @@ export const explain: Command = {
       await loader.close();
       return 1;
     }
-    const explanation = await explainRequest(readRequestFile(args), snapshot, readNow(args));
+    const value = await readSubject(args, loader.config?.admin ?? '');
+    const recorded = isRecord(value) ? readRecord(value) : undefined;
+    const explanation =
+      recorded === undefined
+        ? await explainRequest(encodeSource(value), snapshot, readNow(args) ?? Date.now())
+        : await explainRequest(
+            recorded.bytes,
+            recorded.snapshotOf(snapshot),
+            readNow(args) ?? recorded.nowMs,
+          );
     await loader.close();
+    const was = recorded && { was: recorded.was, unknown: recorded.unknown(explanation) };
     io.out(
       args.values['json'] === true
-        ? `${JSON.stringify(explanation, null, 2)}\n`
-        : renderExplanation(explanation),
+        ? `${JSON.stringify({ recorded: was, ...explanation }, null, 2)}\n`
+        : `${was === undefined ? '' : renderRecorded(was)}${renderExplanation(explanation)}`,
     );
     return 0;
   },
 };
 
-function readRequestFile(args: Arguments): Uint8Array {
+function renderRecorded({ was, unknown }: { was: string; unknown: readonly string[] }): string {
+  return [`recorded  ${was}`, ...unknown.map((line) => `          ${line}`), ''].join('\n');
+}
+
+/** The JSON of what is to be explained: a file, stdin, or a decision of a running sidecar. */
+async function readSubject(args: Arguments, admin: string): Promise<unknown> {
   const [file, more] = args.positionals;
+  const id = text(args, 'decision');
+  if (id !== undefined && file !== undefined) throw new Misuse('FILE or --decision, not both');
+  if (id !== undefined) return fetchDecision(text(args, 'admin') ?? `http://${admin}`, id);
   if (file === undefined) throw new Misuse('FILE is missing');
   if (more !== undefined) throw new Misuse(`"${more}" is not expected here`);
-  const source = readSource(file);
+  return readSource(file);
+}
+
+async function fetchDecision(admin: string, id: string): Promise<unknown> {
+  const url = `${admin}/decisions/${encodeURIComponent(id)}`;
+  const response = await fetch(url).catch(() => undefined);
+  if (response === undefined)
+    throw new Misuse(`no sidecar answers at ${admin}: name it with --admin`);
+  if (!response.ok) throw new Misuse((await response.text()).trim());
+  return response.json();
+}
+
+function encodeSource(source: unknown): Uint8Array {
   const request = checkRequestFromJson(source);
-  if (!request.ok) throw new Misuse(`${file}: ${request.reason}`);
+  if (!request.ok) throw new Misuse(request.reason);
   return encodeCheckRequest(request.value);
 }
 
@@ -72,9 +110,10 @@ function readSource(file: string): unknown {
   }
 }
 
-function readNow(args: Arguments): number {
+function readNow(args: Arguments): number | undefined {
   const now = text(args, 'now');
-  const ms = now === undefined ? Date.now() : Date.parse(now);
+  if (now === undefined) return undefined;
+  const ms = Date.parse(now);
   if (Number.isNaN(ms)) throw new Misuse('--now is a time: 2026-11-23T10:00:00Z');
   return ms;
 }

@@ -15,6 +15,7 @@ import { Loader } from '../load/loader.js';
 import { createDecisionLog, type DecisionLog } from '../observe/decision-log.js';
 import { createLogger } from '../observe/logger.js';
 import { createMetrics, type Metrics } from '../observe/metrics.js';
+import { keepDecisions, type RecentDecisions } from '../observe/recent-decisions.js';
 import { respond } from '../response/respond.js';
 import { startAdminServer } from '../server/admin-server.js';
 import { startGrpcJsServer } from '../server/grpc-js-server.js';
@@ -57,6 +58,7 @@ export const serve: Command = {
 async function run(loader: Loader, config: Config, file: string, drain: number): Promise<0 | 1> {
   const logger = createLogger(destination({ dest: 2, sync: true }));
   const metrics = createMetrics();
+  const recent = keepDecisions(() => loader.config?.decisionLog.recent ?? 0);
   const log = createCurrentLog(loader, config, file, metrics);
   const check = createCheck({
     snapshot: () => loader.snapshot,
@@ -66,6 +68,7 @@ async function run(loader: Loader, config: Config, file: string, drain: number):
     record: (record) => {
       metrics.observe(record);
       log().write(record);
+      recent.keep(record, () => secretHeaders(loader.config ?? config));
     },
   });
   let listener: Listener;
@@ -75,7 +78,7 @@ async function run(loader: Loader, config: Config, file: string, drain: number):
     logger.fatal({ listen: config.listen, why: sentence(error) }, 'cannot listen');
     return 1;
   }
-  const admin = await startAdmin(config, loader, metrics, listener, logger);
+  const admin = await startAdmin(config, loader, metrics, recent, listener, logger);
   if (admin === undefined) return 1;
   const tell = createTeller(loader, config, listener, metrics, logger);
   tell();
@@ -183,6 +186,7 @@ async function startAdmin(
   config: Config,
   loader: Loader,
   metrics: Metrics,
+  recent: RecentDecisions,
   listener: Listener,
   logger: Logger,
 ) {
@@ -192,12 +196,22 @@ async function startAdmin(
     return await startAdminServer(address.host, address.port, {
       ready: () => readiness(loader),
       metrics: () => metrics.render(),
+      decision: (id) => recentDecision(recent, loader, id),
     });
   } catch (error) {
     logger.fatal({ admin: config.admin, why: sentence(error) }, 'cannot listen');
     await listener.stop(0);
     return undefined;
   }
+}
+
+function recentDecision(recent: RecentDecisions, { config }: Loader, id: string) {
+  const json = recent.find(id);
+  if (json !== undefined) return { json };
+  const kept = config?.decisionLog.recent ?? 0;
+  return kept === 0
+    ? { why: 'no decisions are kept: decisionLog: { recent: 1000 } keeps the last 1000' }
+    : { why: `the decision ${id} is not among the last ${kept}` };
 }
 
 function readiness(loader: Loader): { isReady: boolean; text: string } {

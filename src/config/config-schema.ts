@@ -141,6 +141,12 @@ export const configSchema = z.strictObject({
       to: z.string().default('stdout'),
       permits: z.number().min(0).max(1).default(1),
       detail: z.enum(['basic', 'full']).default('basic'),
+      recent: z
+        .int()
+        .min(0)
+        .max(10_000)
+        .default(0)
+        .describe('how many decisions the admin port can explain; 0: none'),
     })
     .prefault({}),
 });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Refusal } from '../errors.js';
-import { isJsonObject, type JsonValue, member } from '../json/json-value.js';
+import { isJsonObject, type JsonObject, member } from '../json/json-value.js';
 import type { BundleSource, KeySet, KeySource } from '../trust/key-source.js';
 import type { SpiffeId, TokenIdentity } from './caller.js';
 import { type CompactJws, parseCompactJws } from './compact-jws.js';
@@ -243,7 +243,7 @@ function describe(
     spiffeId: validator.spiffeId,
     claims,
     actor,
-    scopes: readScopes(member(claims, 'scope') ?? member(claims, 'scp')),
+    scopes: scopesOf(claims),
     jti: verified.jti,
     keyId: verified.keyId,
     issuedAt: verified.issuedAt,
@@ -259,7 +259,8 @@ function describe(
 }
 
 /** RFC 8693 §4.2: `scope` is a text of blanks and names; some issuers write `scp` as a list. */
-function readScopes(claim: JsonValue | undefined): readonly string[] {
+export function scopesOf(claims: JsonObject): readonly string[] {
+  const claim = member(claims, 'scope') ?? member(claims, 'scp');
   if (typeof claim === 'string') return claim.split(' ').filter((scope) => scope !== '');
   if (!Array.isArray(claim)) return [];
   return claim.filter((scope) => typeof scope === 'string');

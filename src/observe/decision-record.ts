@@ -1,7 +1,10 @@
-import type { CheckRecord, Seen } from '../check.js';
+import type { CheckRecord } from '../check.js';
 import { Refusal } from '../errors.js';
+import type { ApprovalEvidence } from '../evidence/evidence.js';
 import type { TokenIdentity } from '../identity/caller.js';
 import { member } from '../json/json-value.js';
+import type { Candidate } from '../policy/policy-set.js';
+import { parseQuery } from '../request/query.js';
 import type { HttpRequest } from '../request/request.js';
 
 export type Detail = 'basic' | 'full';
@@ -39,7 +42,7 @@ export function decisionRecord(
     controls: rule === undefined || rule.controls.length === 0 ? undefined : rule.controls,
     shadow: decision.shadow.length === 0 ? undefined : decision.shadow,
     durationUs: record.durationUs,
-    input: detail === 'full' ? inputRecord(seen, credentialHeaders) : undefined,
+    input: detail === 'full' ? inputRecord(record, credentialHeaders) : undefined,
   };
 }
 
@@ -51,20 +54,64 @@ function requestRecord({ id, method, host, path, protocol }: HttpRequest): objec
   return { id, method, host: host.name, path: path.raw, protocol };
 }
 
-/** What the policy saw, for `replay`: verified claims, captures, the headers that rules read. */
-function inputRecord(seen: Readonly<Seen>, credentialHeaders: ReadonlySet<string>): object {
+/**
+ * What the policy saw, complete enough to decide the request again (`explain`, `replay`): the verified
+ * claims and approval, captures, and of headers and query what rules read. Never a credential or a body.
+ */
+function inputRecord(record: CheckRecord, credentialHeaders: ReadonlySet<string>): object {
+  const { seen, nowMs } = record;
   const candidates = seen.candidates ?? [];
-  const read = new Set(candidates.flatMap(({ rule }) => [...(rule.when?.headers ?? [])]));
-  const headers =
-    seen.request?.kind === 'http'
-      ? [...seen.request.headers].filter(
-          ([name]) => (read.has(name) || read.has('*')) && !credentialHeaders.has(name),
-        )
-      : [];
+  const { request, caller, mcp } = seen;
   return {
-    claims: seen.caller?.token?.claims,
+    at: nowMs,
     captures: Object.fromEntries(candidates.map(({ rule, captures }) => [rule.id, captures])),
-    headers: Object.fromEntries(headers.map(([name, lines]) => [name, lines.join(',')])),
-    mcpArguments: seen.mcp?.kind === 'message' ? seen.mcp.arguments : undefined,
+    headers: {},
+    sni: request?.sni || undefined,
+    destination: request?.destination,
+    ...(request?.kind === 'http' ? httpInput(request, candidates, credentialHeaders) : {}),
+    claims: caller?.token?.claims,
+    credential: caller?.token && credentialRecord(caller.token),
+    certificate: caller?.peer?.certificate ?? caller?.certificate,
+    mcpArguments: mcp?.kind === 'message' ? mcp.arguments : undefined,
+    mcp: mcp?.kind === 'message' ? { resource: mcp.resource, prompt: mcp.prompt } : undefined,
+    approval: approvalRecord(seen.approval),
+  };
+}
+
+function httpInput(
+  { scheme, host, upgrade, headers, rawQuery }: HttpRequest,
+  candidates: readonly Candidate[],
+  credentialHeaders: ReadonlySet<string>,
+): object {
+  const conditions = candidates.flatMap(({ rule }) => rule.when ?? []);
+  const names = new Set(conditions.flatMap((condition) => [...condition.headers]));
+  const parameters = new Set(conditions.flatMap((condition) => [...condition.query]));
+  const read = [...headers].filter(
+    ([name]) => (names.has(name) || names.has('*')) && !credentialHeaders.has(name),
+  );
+  const query = [...(parseQuery(rawQuery) ?? [])].filter(([name]) => parameters.has(name));
+  return {
+    scheme,
+    port: host.port,
+    upgrade: upgrade.length === 0 ? undefined : upgrade,
+    headers: Object.fromEntries(read.map(([name, lines]) => [name, lines.join(',')])),
+    query: query.length === 0 ? undefined : Object.fromEntries(query),
+  };
+}
+
+function credentialRecord({ kind, proof, keyId, expiresAt, header }: TokenIdentity): object {
+  return { kind, proof, keyId, expiresAt, header };
+}
+
+function approvalRecord(approval: ApprovalEvidence): object | undefined {
+  if (approval === undefined || approval instanceof Refusal) return undefined;
+  const { board, subject, methods, templates, claims, expiresAtMs } = approval;
+  return {
+    board,
+    subject,
+    methods,
+    paths: templates.map(({ source }) => source),
+    claims,
+    expiresAtMs,
   };
 }

@@ -2,6 +2,7 @@ import type { Expr } from '@bufbuild/cel-spec/cel/expr/syntax_pb.js';
 import { didYouMean } from '../document/did-you-mean.js';
 import { literalChecks } from './condition-functions.js';
 import { type AccessPath, isPresenceTest, literalOf, operandOf, pathOf } from './condition-path.js';
+import { constantType, functions, type Type } from './condition-types.js';
 import type { Shape } from './condition-variables.js';
 
 /** Something wrong with an expression, at a character of its source. */
@@ -17,66 +18,14 @@ export interface CheckedCondition {
   readonly reads: ReadonlyMap<string, ReadonlySet<string>>;
   /** Names of the headers it reads, lower case. */
   readonly headers: ReadonlySet<string>;
+  /** Names of the query parameters it reads. */
+  readonly query: ReadonlySet<string>;
   /** What it reads, as written: `token.claims.tenant`. */
   readonly operands: ReadonlySet<string>;
 }
 
-type Type = 'bool' | 'string' | 'number' | 'timestamp' | 'list' | 'map' | 'null' | 'any';
-
 const maxNesting = 2;
 const comparisons = new Set(['_==_', '_!=_', '_<_', '_<=_', '_>_', '_>=_']);
-
-/** Result types of the functions that a condition may call: CEL's standard ones and our own. */
-const functions: Readonly<Record<string, Type>> = {
-  '_==_': 'bool',
-  '_!=_': 'bool',
-  '_<_': 'bool',
-  '_<=_': 'bool',
-  '_>_': 'bool',
-  '_>=_': 'bool',
-  '_&&_': 'bool',
-  '_||_': 'bool',
-  '!_': 'bool',
-  '@in': 'bool',
-  _in_: 'bool',
-  '@not_strictly_false': 'bool',
-  '_?_:_': 'any',
-  '_+_': 'any',
-  '_-_': 'any',
-  '_*_': 'number',
-  '_/_': 'number',
-  '_%_': 'number',
-  '-_': 'number',
-  '_[_]': 'any',
-  size: 'number',
-  startsWith: 'bool',
-  endsWith: 'bool',
-  contains: 'bool',
-  matches: 'bool',
-  int: 'number',
-  uint: 'number',
-  double: 'number',
-  string: 'string',
-  bytes: 'any',
-  bool: 'bool',
-  dyn: 'any',
-  type: 'any',
-  timestamp: 'timestamp',
-  duration: 'any',
-  getFullYear: 'number',
-  getMonth: 'number',
-  getDate: 'number',
-  getDayOfMonth: 'number',
-  getDayOfWeek: 'number',
-  getDayOfYear: 'number',
-  getHours: 'number',
-  getMinutes: 'number',
-  getSeconds: 'number',
-  getMilliseconds: 'number',
-  inCidr: 'bool',
-  isSpiffe: 'bool',
-  inWindow: 'bool',
-};
 
 /**
  * Walks a parsed expression against the declared variables: unknown names, members, captures and
@@ -101,6 +50,7 @@ class Checker implements CheckedCondition {
   readonly faults: ConditionFault[] = [];
   readonly reads = new Map<string, Set<string>>();
   readonly headers = new Set<string>();
+  readonly query = new Set<string>();
   readonly operands = new Set<string>();
   readonly #positions: Readonly<Record<string, number>>;
   readonly #shapes: Readonly<Record<string, Shape>>;
@@ -252,8 +202,10 @@ class Checker implements CheckedCondition {
     this.reads.set(root, members.add(steps[0] ?? '*'));
     const names = steps.map((step) => (step === undefined ? undefined : accessText(step)));
     if (names.every((name) => name !== undefined)) this.operands.add(`${root}${names.join('')}`);
-    if (root !== 'request' || (steps[0] ?? 'headers') !== 'headers') return;
-    this.headers.add(steps[1]?.toLowerCase() ?? '*');
+    if (root !== 'request') return;
+    const [part, name = '*'] = steps;
+    if (part === undefined || part === 'headers') this.headers.add(name.toLowerCase());
+    if (part === undefined || part === 'query') this.query.add(name);
   }
 
   #walk(expr: Expr, path: AccessPath, root: Shape): Type {
@@ -284,21 +236,4 @@ class Checker implements CheckedCondition {
 
 function accessText(step: string): string {
   return /^[A-Za-z_]\w*$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`;
-}
-
-function constantType(kind: string | undefined): Type {
-  switch (kind) {
-    case 'stringValue':
-      return 'string';
-    case 'boolValue':
-      return 'bool';
-    case 'nullValue':
-      return 'null';
-    case 'int64Value':
-    case 'uint64Value':
-    case 'doubleValue':
-      return 'number';
-    default:
-      return 'any';
-  }
 }

@@ -15,6 +15,8 @@ export interface Condition {
   readonly reads: ReadonlySet<string>;
   /** Names of request headers it reads, lower case (for the log's `full` detail). */
   readonly headers: ReadonlySet<string>;
+  /** Names of query parameters it reads, `*` where they cannot be told (for the log's `full` detail). */
+  readonly query: ReadonlySet<string>;
   /** True, false, or an error: an expression that fails or gives no boolean. Never throws. */
   evaluate(input: ConditionInput): boolean | ConditionError;
   /**
@@ -87,6 +89,7 @@ export function compileCondition(
     source,
     reads: readsOf(checked),
     headers: checked.headers,
+    query: checked.query,
     evaluate: (input) => evaluate(run, checked, input),
     values: (input) =>
       [...checked.operands].map((name) => ({ name, value: show(name, scope, input) })),

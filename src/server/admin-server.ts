@@ -4,6 +4,8 @@ export interface AdminHandlers {
   /** Whether decisions are made, and what there is to say about it. */
   readonly ready: () => { readonly isReady: boolean; readonly text: string };
   readonly metrics: () => Promise<{ contentType: string; text: string }>;
+  /** The full record of a recent decision as JSON, or why there is none. */
+  readonly decision: (id: string) => { readonly json: string } | { readonly why: string };
 }
 
 export interface AdminServer {
@@ -12,7 +14,10 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
-/** HTTP for probes and scrapers: /healthz (the process lives), /readyz, /metrics. Reads only. */
+/**
+ * HTTP for probes, scrapers and `explain`: /healthz (the process lives), /readyz, /metrics,
+ * /decisions/ID. Reads only.
+ */
 export async function startAdminServer(
   host: string,
   port: number,
@@ -56,7 +61,13 @@ async function answer(
     const { contentType, text } = await handlers.metrics();
     return send(response, 200, text, contentType);
   }
-  return send(response, 404, '/healthz, /readyz or /metrics\n');
+  const [, id] = /^\/decisions\/([A-Za-z0-9-]{1,64})$/.exec(path) ?? [];
+  if (id !== undefined) {
+    const found = handlers.decision(id);
+    if ('why' in found) return send(response, 404, `${found.why}\n`);
+    return send(response, 200, found.json, 'application/json');
+  }
+  return send(response, 404, '/healthz, /readyz, /metrics or /decisions/ID\n');
 }
 
 function send(
