@@ -207,7 +207,7 @@ const rows: readonly {
   },
 ];
 
-describe('a time window', () => {
+describe('a time window (D19)', () => {
   for (const { name, zone, days = [...everyDay], from, to, at, want } of rows) {
     it(`${name}: ${want ? 'open' : 'closed'}`, () => {
       const window = compileTimeWindow('w', { timezone: zone, days, from, to });
