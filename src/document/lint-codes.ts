@@ -7,6 +7,7 @@ export const lintCodes = [
   'broad_grant',
   'cidr_host_bits',
   'covered_rule',
+  'data_shape',
   'dpop_origin',
   'memory_replay',
   'no_body',

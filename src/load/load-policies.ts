@@ -1,6 +1,7 @@
 import type { Config } from '../config/config-schema.js';
 import { listPolicyFiles } from '../config/policy-files.js';
 import type { Finding } from '../document/finding.js';
+import type { JsonObject } from '../json/json-value.js';
 import { compilePolicies } from '../policy/compile.js';
 import type { PolicySet } from '../policy/policy-set.js';
 import { beside, isFinding, isText, readText, unreadable } from './files.js';
@@ -20,7 +21,8 @@ export class PolicyFiles {
     return [...this.#unreadable, ...this.#set.findings];
   }
 
-  refresh(config: Config, configFile: string): void {
+  /** @param data what the data files hold; a change of it alone compiles nothing anew */
+  refresh(config: Config, configFile: string, data: JsonObject | undefined): void {
     const listed = config.policies.map((path) => list(beside(configFile, path)));
     const texts = listed.flat().map((file) => (typeof file === 'string' ? readText(file) : file));
     this.#unreadable = texts.filter(isFinding);
@@ -33,7 +35,7 @@ export class PolicyFiles {
       dataFiles: Object.keys(config.data),
     };
     this.#set.refresh(JSON.stringify([files, scope]), () => {
-      const compiled = compilePolicies(files, scope);
+      const compiled = compilePolicies(files, { ...scope, data });
       return compiled.ok
         ? { ok: true, value: compiled.set, warnings: compiled.warnings }
         : compiled;

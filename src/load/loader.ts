@@ -108,7 +108,7 @@ export class Loader {
     if (config === undefined) return;
     const { configFile, nowMs } = this.#options;
     const data = this.#data.refresh(config, configFile);
-    this.#policies.refresh(config, configFile);
+    this.#policies.refresh(config, configFile, data?.other);
     const identifier = this.#identifierOf(config);
     const approvals = createApprovalVerifier(this.#boards(config), config.limits.token);
     this.#keys.dropUnused();

@@ -225,10 +225,15 @@ function compileWhen(
   const captures = templates.flatMap(({ parts }) =>
     parts.flatMap((part) => (part.kind === 'capture' ? [part.name] : [])),
   );
-  const { facts, dataFiles, windows } = scope;
-  const condition = compileCondition(entry.when, { captures, facts, dataFiles, windows });
-  if ('evaluate' in condition) return condition;
+  const { facts, dataFiles, data, windows } = scope;
+  const condition = compileCondition(entry.when, { captures, facts, dataFiles, data, windows });
   const at = [...path, 'when'];
+  if ('evaluate' in condition) {
+    for (const { offset, message, suggestion } of condition.doubts) {
+      scope.warnAt(at, offset, 'data_shape', `${message}, in the data as it is now`, suggestion);
+    }
+    return condition;
+  }
   for (const { offset, message, suggestion } of condition) {
     scope.reportAt(at, offset, 'bad_condition', message, suggestion);
   }

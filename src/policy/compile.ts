@@ -33,6 +33,8 @@ export interface PolicyScope {
   readonly approvals: readonly string[];
   readonly facts: JsonObject;
   readonly dataFiles: readonly string[];
+  /** What the data files hold now, to warn of conditions that expect something else. */
+  readonly data?: JsonObject | undefined;
 }
 
 export type Compiled =
@@ -55,6 +57,8 @@ export interface FileScope extends PolicyScope {
     message: string,
     suggestion?: string,
   ) => void;
+  /** As `reportAt`, of what is allowed and doubtful. */
+  readonly warnAt: FileScope['reportAt'];
 }
 
 export type Report = (path: Path, code: string, message: string, suggestion?: string) => void;
@@ -74,7 +78,15 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
     else warnings.push(...lintPolicy(whole, scope.issuers));
     const document = isRefused(whole) ? parseDocument(file, text, salvageSchema) : whole;
     if (isRefused(document)) continue;
-    for (const rule of compileFile(document, text, scope, ids, compiled.length, findings)) {
+    for (const rule of compileFile(
+      document,
+      text,
+      scope,
+      ids,
+      compiled.length,
+      findings,
+      warnings,
+    )) {
       compiled.push(rule);
     }
   }
@@ -96,14 +108,19 @@ function compileFile(
   ids: Map<string, string>,
   order: number,
   findings: Finding[],
+  warnings: Finding[],
 ): readonly CompiledRule[] {
   const report: Report = (path, code, message, suggestion) => {
     findings.push(document.finding('error', code, path, message, suggestion));
   };
-  const reportAt: FileScope['reportAt'] = (path, offset, code, message, suggestion) => {
-    const found = document.finding('error', code, path, message, suggestion);
-    findings.push({ ...found, ...within(text, found, offset) });
-  };
+  const sayAt =
+    (severity: Finding['severity'], list: Finding[]): FileScope['reportAt'] =>
+    (path, offset, code, message, suggestion) => {
+      const found = document.finding(severity, code, path, message, suggestion);
+      list.push({ ...found, ...within(text, found, offset) });
+    };
+  const reportAt = sayAt('error', findings);
+  const warnAt = sayAt('warning', warnings);
   checkIds(document, ids, report);
   const principals = compilePrincipals(document, scope, report);
   const windows = compileWindows(document, report);
@@ -112,7 +129,7 @@ function compileFile(
       ({ file, code, path }) =>
         file === document.file && code === 'unknown_key' && path.startsWith(`rules[${rule}].`),
     );
-  const names = { ...scope, document, report, reportAt, isMisspelt, principals, windows };
+  const names = { ...scope, document, report, reportAt, warnAt, isMisspelt, principals, windows };
   const rules: CompiledRule[] = [];
   for (const index of document.value.rules.keys()) {
     const rule = compileRule(names, index, order + rules.length);

@@ -193,8 +193,11 @@ class Checker implements CheckedCondition {
       return 'any';
     }
     this.#note(path);
-    const type = this.#walk(expr, path, shape);
-    return isPresenceTest(expr) ? 'bool' : type;
+    if (!isPresenceTest(expr)) return this.#walk(expr, path, shape);
+    // Facts and data are the operator's own: whether a member is there may well be asked.
+    const isOpen = path.root === 'facts' || path.root === 'data';
+    this.#walk(expr, isOpen ? { ...path, steps: path.steps.slice(0, -1) } : path, shape);
+    return 'bool';
   }
 
   #note({ root, steps }: AccessPath): void {

@@ -1,6 +1,6 @@
 import { CelScalar, celEnv, isCelError, parse, plan } from '@bufbuild/cel';
 import type { Caller } from '../identity/caller.js';
-import type { JsonObject, JsonValue } from '../json/json-value.js';
+import { isJsonObject, type JsonObject, type JsonValue } from '../json/json-value.js';
 import type { McpMessage, Request } from '../request/request.js';
 import type { Captures } from '../request/template.js';
 import { type CheckedCondition, type ConditionFault, checkCondition } from './condition-check.js';
@@ -14,6 +14,8 @@ export interface Condition {
   /** The variables it reads: `token`, `approval`, and each with the member read, `request.body`. */
   readonly reads: ReadonlySet<string>;
   /** Names of request headers it reads, lower case (for the log's `full` detail). */
+  /** What would fail with the data files as they are now; they may change while it is in force. */
+  readonly doubts: readonly ConditionFault[];
   readonly headers: ReadonlySet<string>;
   /** Names of query parameters it reads, `*` where they cannot be told (for the log's `full` detail). */
   readonly query: ReadonlySet<string>;
@@ -56,6 +58,8 @@ export interface ConditionScope {
   readonly facts: JsonObject;
   /** Names of the data files. */
   readonly dataFiles: readonly string[];
+  /** Their content, where it is known at load. */
+  readonly data?: JsonObject | undefined;
   readonly windows: ReadonlyMap<string, TimeWindow>;
 }
 
@@ -81,6 +85,10 @@ export function compileCondition(
   const checked = checkCondition(parsed.expr, positions, shapes, windows);
   const faults = [...checked.faults, ...patternFaults(source)];
   if (faults.length > 0) return faults.sort((a, b) => a.offset - b.offset);
+  const doubts =
+    scope.data === undefined || !checked.reads.has('data')
+      ? []
+      : checkCondition(parsed.expr, positions, withData(shapes, scope.data), windows).faults;
   const names = [...checked.reads.keys()];
   const variables = Object.fromEntries(names.map((name) => [name, CelScalar.DYN]));
   const environment = celEnv({ variables, funcs: conditionFunctions(scope.windows) });
@@ -88,6 +96,7 @@ export function compileCondition(
   return {
     source,
     reads: readsOf(checked),
+    doubts,
     headers: checked.headers,
     query: checked.query,
     evaluate: (input) => evaluate(run, checked, input),
@@ -115,6 +124,10 @@ function parseExpression(source: string): ReturnType<typeof parse> | ConditionFa
   }
 }
 
+function withData(shapes: Readonly<Record<string, Shape>>, data: JsonObject) {
+  return { ...shapes, data: shapeOfValue(data) };
+}
+
 function shapesOf(scope: ConditionScope): Readonly<Record<string, Shape>> {
   const members = (names: readonly string[], shape: Shape) => ({
     members: Object.fromEntries(names.map((name) => [name, shape])),
@@ -134,7 +147,11 @@ function shapesOf(scope: ConditionScope): Readonly<Record<string, Shape>> {
 function shapeOfValue(value: JsonValue): Shape {
   if (typeof value === 'string') return 'string';
   if (typeof value === 'number') return 'number';
-  return typeof value === 'boolean' ? 'bool' : 'any';
+  if (typeof value === 'boolean') return 'bool';
+  if (Array.isArray(value)) return 'list';
+  if (!isJsonObject(value)) return 'any';
+  const members = Object.entries(value).map(([name, member]) => [name, shapeOfValue(member)]);
+  return { members: Object.fromEntries(members) };
 }
 
 /** Every literal pattern of `matches` is compiled once here, so that none fails at a request. */

@@ -21,7 +21,7 @@ const scope = {
   issuers: ['corp'],
   approvals: ['change-board'],
   facts: { environment: 'x' },
-  dataFiles: [],
+  dataFiles: ['partners'],
 };
 
 describe('the documentation', () => {

@@ -12,7 +12,13 @@ const examples = sections.map((section) => ({
   code: /^`([a-z_]+)`/.exec(section)?.[1] ?? '',
   text: /```yaml\n([\s\S]*?)```/.exec(section)?.[1] ?? '',
 }));
-const scope = { issuers: ['corp', 'other'], approvals: ['board'], facts: {}, dataFiles: [] };
+const scope = {
+  issuers: ['corp', 'other'],
+  approvals: ['board'],
+  facts: {},
+  dataFiles: ['partners'],
+  data: { partners: { acme: { limit: 5 } } },
+};
 
 const compile = (text: string) => compilePolicies([{ file: 'example.yaml', text }], scope);
 

@@ -110,6 +110,39 @@ describe('the lint of policies', () => {
   }
 });
 
+describe('a condition on data', () => {
+  const data = { partners: { acme: { limit: 5, name: 'Acme', tags: ['a'] } } };
+  const doubts = (when: string) => {
+    const rules = `  - { id: a, effect: permit, principals: [one], paths: [/a], when: '${when}' }\n`;
+    const compiled = compilePolicies([{ file: 'p.yaml', text: `${head}rules:\n${use}${rules}` }], {
+      ...scope,
+      dataFiles: ['partners'],
+      data,
+    });
+    const warnings = compiled.ok ? compiled.warnings : compiled.findings;
+    return warnings.map(({ code, column, message }) => `${code} ${column} ${message}`);
+  };
+  const rows = [
+    { when: 'data.partners.acme.limit > 3.0', want: [] },
+    { when: 'data.partners[token.subject].limit > 3.0', want: [] },
+    { when: 'has(data.partners.acme.limt)', want: [] },
+    { when: 'data.partners.acme.tags.exists(t, t == "a")', want: [] },
+    {
+      when: 'data.partners.acme.limt > 3.0',
+      want: ['data_shape 87 "data.partners.acme" has no "limt", in the data as it is now'],
+    },
+    {
+      when: 'data.partners.acme.name == 3.0',
+      want: ['data_shape 93 a string and a number are never equal, in the data as it is now'],
+    },
+  ];
+  for (const { when, want } of rows) {
+    it(`${when}: ${want.length === 0 ? 'no doubt' : want.join(', ')}`, () => {
+      expect(doubts(when)).to.deep.equal(want);
+    });
+  }
+});
+
 describe('a warning that is meant', () => {
   const warningsOf = (rules: string) => {
     const text = `${head}rules:\n${use}${rules}`;
