@@ -40,6 +40,7 @@ export const explain: Command = {
       configFile: configFile(args),
       environment: processEnvironment(),
       nowMs: Date.now,
+      monotonicMs: () => performance.now(),
     });
     loader.load();
     await loader.fetched();

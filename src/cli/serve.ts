@@ -42,6 +42,7 @@ export const serve: Command = {
       configFile: file,
       environment: processEnvironment(),
       nowMs: Date.now,
+      monotonicMs: () => performance.now(),
     });
     loader.load();
     const { config } = loader;
@@ -195,7 +196,10 @@ async function startAdmin(
   try {
     return await startAdminServer(address.host, address.port, {
       ready: () => readiness(loader),
-      metrics: () => metrics.render(),
+      metrics: () => {
+        metrics.keySources(loader.keySources());
+        return metrics.render();
+      },
       decision: (id) => recentDecision(recent, loader, id),
     });
   } catch (error) {
@@ -220,7 +224,20 @@ function readiness(loader: Loader): { isReady: boolean; text: string } {
   if (loader.snapshot === undefined) return { isReady: false, text: `not ready\n${broken}` };
   const { revision } = loader.snapshot.policy;
   const note = errors.length === 0 ? '' : 'broken files, the last good ones stay in force:\n';
-  return { isReady: true, text: `ready, policy ${revision}\n${note}${broken}` };
+  return { isReady: true, text: `ready, policy ${revision}\n${note}${broken}${keysAway(loader)}` };
+}
+
+/** A line for each source of keys that fails, or has given none yet. */
+function keysAway(loader: Loader): string {
+  const away = loader
+    .keySources()
+    .filter(({ ageMs, failures }) => failures > 0 || ageMs === undefined);
+  return away
+    .map(({ name, ageMs, failures, lastError = 'no answer yet' }) => {
+      const age = ageMs === undefined ? 'none so far' : `${Math.round(ageMs / 1000)} s old`;
+      return `keys of ${name}: ${age}, ${failures} failed attempts, ${lastError}\n`;
+    })
+    .join('');
 }
 
 /** Says what a load changed: to the log, to the metrics, to health. */

@@ -32,6 +32,7 @@ export const test: Command = {
       configFile: configFile(args),
       environment: processEnvironment(),
       nowMs: Date.now,
+      monotonicMs: () => performance.now(),
     });
     const code = await runOnce(loader, args, io);
     await loader.close();

@@ -17,6 +17,7 @@ export const validate: Command = {
       configFile: configFile(args),
       environment: processEnvironment(),
       nowMs: Date.now,
+      monotonicMs: () => performance.now(),
     });
     loader.load();
     const findings = [...loader.findings()].sort(byPosition);

@@ -81,8 +81,11 @@ const spiffe = z.strictObject({
       bundles: z.record(trustDomain, z.string()).default({}),
     })
     .optional(),
-  workloadApi: z.string().optional(),
-  maxBundleAge: durationMs.default(3_600_000),
+  workloadApi: z
+    .string()
+    .optional()
+    .describe('SPIFFE Workload API that streams the bundles: unix:///path or tcp://IP:port'),
+  maxBundleAge: durationMs.default(3_600_000).describe('how long bundles outlive a lost agent'),
 });
 
 const trust = z.strictObject({

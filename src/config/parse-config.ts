@@ -2,13 +2,15 @@ import type { z } from 'zod';
 import { type Document, isRefused, type Path, parseDocument } from '../document/document.js';
 import type { Finding } from '../document/finding.js';
 import { isTrustedUrl } from '../trust/trusted-url.js';
+import { parseWorkloadEndpoint } from '../trust/workload-endpoint.js';
 import { type Config, configSchema, type JwksConfig } from './config-schema.js';
 import { isLoopback, parseListenAddress } from './listen-address.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Reads `countersign.yaml`: defaults filled in, `${NAME}` in facts replaced from the environment.
+ * Reads `countersign.yaml`: defaults filled in, `${NAME}` in facts replaced from the environment, and
+ * the Workload API's address taken from there where bundles are needed and the file has no word of it.
  * Gives everything that is wrong with it, each with line and column.
  */
 export function parseConfig(
@@ -25,9 +27,36 @@ export function parseConfig(
   checkIssuers(document.value, say);
   checkRest(document.value, say);
   const facts = substitute(document.value.facts, ['facts'], environment, say);
+  const trust = withWorkloadApi(document.value.trust, environment, say);
   return findings.length > 0
     ? findings
-    : { config: { ...document.value, facts: facts as Config['facts'] }, document };
+    : { config: { ...document.value, trust, facts: facts as Config['facts'] }, document };
+}
+
+/** SPIFFE Workload Endpoint §4: the address in the environment counts only where none is configured. */
+function withWorkloadApi(
+  trust: Config['trust'],
+  environment: Environment,
+  say: Say,
+): Config['trust'] {
+  const { spiffe } = trust;
+  const variable = 'SPIFFE_ENDPOINT_SOCKET';
+  const isFromFile = spiffe.workloadApi !== undefined;
+  const address = spiffe.workloadApi ?? (needsBundles(spiffe) ? environment[variable] : undefined);
+  if (address === undefined) return trust;
+  const endpoint = parseWorkloadEndpoint(address);
+  if (typeof endpoint !== 'string')
+    return { ...trust, spiffe: { ...spiffe, workloadApi: address } };
+  const path = isFromFile ? ['trust', 'spiffe', 'workloadApi'] : ['trust', 'spiffe'];
+  say(path, 'bad_address', isFromFile ? endpoint : `${variable} is set: ${endpoint}`);
+  return trust;
+}
+
+/** Whether something is accepted by bundles alone that no file is configured for. */
+function needsBundles({ trustDomains, jwtSvid, peer }: Config['trust']['spiffe']): boolean {
+  const lacks = (files: object) => trustDomains.some((name) => !Object.hasOwn(files, name));
+  const hasPeers = peer.certificate === 'required' && Object.keys(peer.bundles).length === 0;
+  return (jwtSvid !== undefined && lacks(jwtSvid.bundles)) || (hasPeers && lacks(peer.bundles));
 }
 
 type Say = (path: Path, code: string, message: string, suggestion?: string) => void;

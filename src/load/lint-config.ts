@@ -13,13 +13,7 @@ export function lintConfig(document: Document<Config>, { rules }: PolicySet): re
     findings.push(document.finding('warning', code, path, message, suggestion));
   lintReplay(document.value, rules, warn);
   lintInputs(document.value, rules, warn);
-  const { trust, workers } = document.value;
-  if (trust.spiffe.workloadApi !== undefined) {
-    const message =
-      'this version does not read the Workload API: JWT-SVIDs need jwtSvid.bundles, else they are refused (bundle_unavailable)';
-    warn(['trust', 'spiffe', 'workloadApi'], 'not_supported', message);
-  }
-  if (workers !== 1) {
+  if (document.value.workers !== 1) {
     const message = 'this version runs one process, whatever `workers` says';
     warn(['workers'], 'not_supported', message);
   }

@@ -3,23 +3,43 @@ import type { Finding } from '../document/finding.js';
 import { Refusal } from '../errors.js';
 import { parseJwks } from '../trust/jwks.js';
 import type { KeySet, KeySource } from '../trust/key-source.js';
-import { type RemoteJwks, type RemoteJwksState, remoteJwks } from '../trust/remote-jwks.js';
+import { type RemoteJwks, remoteJwks } from '../trust/remote-jwks.js';
 import { parseSpiffeBundle, type SpiffeBundle } from '../trust/spiffe-bundle.js';
 import { staticKeys } from '../trust/static-keys.js';
+import { type WorkloadApi, workloadApi } from '../trust/workload-api.js';
+import { parseWorkloadEndpoint } from '../trust/workload-endpoint.js';
 import { beside, finding, isFinding, readText } from './files.js';
 import { LastGood } from './last-good.js';
+
+/** How one source of keys that is not a file does. */
+export interface KeySourceState {
+  /** An issuer's name, or the stream of the Workload API. */
+  readonly name: string;
+  /** Age of the keys; of a Workload API, how long it has been away; undefined before the first ones. */
+  readonly ageMs: number | undefined;
+  /** Attempts that failed since the last good one. */
+  readonly failures: number;
+  readonly lastError: string | undefined;
+}
+
+export interface KeyClocks {
+  /** Epoch milliseconds. */
+  readonly nowMs: () => number;
+  /** Milliseconds of a clock that does not step back. */
+  readonly monotonicMs: () => number;
+}
 
 /** All keys: of files, each with its own last good content, and remote ones, kept over reloads. */
 export class Keys {
   readonly #sets = new Map<string, LastGood<KeySet>>();
   readonly #bundles = new Map<string, LastGood<SpiffeBundle>>();
   readonly #remotes = new Map<string, { readonly name: string; readonly source: RemoteJwks }>();
+  readonly #agents = new Map<string, WorkloadApi>();
   readonly #used = new Set<string>();
-  readonly #nowMs: () => number;
+  readonly #clocks: KeyClocks;
 
-  /** @param nowMs epoch milliseconds */
-  constructor(nowMs: () => number) {
-    this.#nowMs = nowMs;
+  constructor(clocks: KeyClocks) {
+    this.#clocks = clocks;
   }
 
   /** The key source of an issuer. A remote one is the same as long as its configuration is. */
@@ -37,26 +57,55 @@ export class Keys {
       algorithms,
       refreshMs: jwks.refresh,
       staleMaxMs: jwks.staleMax,
-      nowMs: this.#nowMs,
+      nowMs: this.#clocks.nowMs,
       random: Math.random,
     });
     this.#remotes.set(key, { name, source });
     return source;
   }
 
-  /** Closes the remote sources that nothing asked for since the last time. */
+  /** Closes the remote sources and the agents that nothing asked for since the last time. */
   dropUnused(): void {
     for (const [key, { source }] of this.#remotes) {
       if (this.#used.has(key)) continue;
       source.close();
       this.#remotes.delete(key);
     }
+    for (const [address, agent] of this.#agents) {
+      if (this.#used.has(address)) continue;
+      agent.close();
+      this.#agents.delete(address);
+    }
     this.#used.clear();
   }
 
-  /** How each remote key set does, by the issuer's name. */
-  remotes(): readonly { readonly name: string; readonly state: RemoteJwksState }[] {
-    return [...this.#remotes.values()].map(({ name, source }) => ({ name, state: source.state() }));
+  /** How each source does that is not a file. */
+  states(): readonly KeySourceState[] {
+    const remotes = [...this.#remotes.values()].map(({ name, source }) => ({
+      name,
+      ...source.state(),
+    }));
+    const streams = [...this.#agents.values()].flatMap((agent) => {
+      const { jwt, x509 } = agent.state();
+      return [
+        { ...jwt, name: 'workload-api/jwt' },
+        { ...x509, name: 'workload-api/x509' },
+      ];
+    });
+    return [...remotes, ...streams];
+  }
+
+  /** The bundles that an agent streams; the same streams as long as its address is the same. */
+  agent({ workloadApi: address, maxBundleAge }: Config['trust']['spiffe']) {
+    const endpoint = address === undefined ? undefined : parseWorkloadEndpoint(address);
+    if (address === undefined || endpoint === undefined || typeof endpoint === 'string') return;
+    this.#used.add(address);
+    const { monotonicMs } = this.#clocks;
+    const agent =
+      this.#agents.get(address) ??
+      workloadApi({ endpoint, nowMs: monotonicMs, random: Math.random });
+    this.#agents.set(address, agent);
+    return agent.bundles(maxBundleAge);
   }
 
   #file(issuer: JwtIssuerConfig | ApprovalBoardConfig, configFile: string): KeySource {

@@ -16,7 +16,7 @@ import { staticKeys } from '../trust/static-keys.js';
 import { beside, finding } from './files.js';
 import { ConfigFile } from './load-config.js';
 import { DataFiles } from './load-data.js';
-import { Keys, keyFiles } from './load-keys.js';
+import { type KeySourceState, Keys, keyFiles } from './load-keys.js';
 import { PolicyFiles } from './load-policies.js';
 
 export interface LoaderOptions {
@@ -24,6 +24,8 @@ export interface LoaderOptions {
   readonly environment: Environment;
   /** Epoch milliseconds. */
   readonly nowMs: () => number;
+  /** Milliseconds of a clock that does not step back. */
+  readonly monotonicMs: () => number;
 }
 
 /**
@@ -45,7 +47,7 @@ export class Loader {
 
   constructor(options: LoaderOptions) {
     this.#options = options;
-    this.#keys = new Keys(options.nowMs);
+    this.#keys = new Keys(options);
   }
 
   /** The last good configuration. */
@@ -69,14 +71,14 @@ export class Loader {
     ];
   }
 
-  /** How each remote key set does. */
-  remoteKeys() {
-    return this.#keys.remotes();
+  /** How each source of keys does that is not a file. */
+  keySources(): readonly KeySourceState[] {
+    return this.#keys.states();
   }
 
-  /** Waits for remote keys to be fetched, a second at most: for commands that decide once. */
+  /** Waits for keys that are not files, a second at most: for commands that decide once. */
   async fetched(): Promise<void> {
-    const isThere = () => this.#keys.remotes().every(({ state }) => state.ageMs !== undefined);
+    const isThere = () => this.#keys.states().every(({ ageMs }) => ageMs !== undefined);
     for (let waits = 0; waits < 20 && !isThere(); waits += 1) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
@@ -153,10 +155,11 @@ export class Loader {
     }));
     const svid = this.#bundlesOf(spiffe.jwtSvid?.bundles ?? {});
     const peer = this.#bundlesOf(spiffe.peer.bundles);
+    const agent = this.#keys.agent(spiffe);
     const generations = trust.jwt.map(({ jwks }, at) =>
       jwks.file === undefined ? 0 : generationOf(issuers[at]?.keys.current() ?? {}),
     );
-    const bundled = [...svid.values(), ...peer.values()].map(({ jwtKeys }) => jwtKeys.generation);
+    const bundled = [...svid.values(), ...peer.values()].map((one) => one?.jwtKeys.generation);
     const key = JSON.stringify([trust, limits, config.replay, generations, bundled]);
     if (this.#identity?.key === key) return this.#identity.identifier;
     const trustDomains = new Set(spiffe.trustDomains);
@@ -166,13 +169,13 @@ export class Loader {
         trustDomains,
         certificate: spiffe.peer.certificate,
         xfcc: spiffe.peer.xfcc,
-        bundles: peer.size > 0 ? staticBundles(peer) : undefined,
+        bundles: staticBundles(peer, agent),
       },
       token: {
         issuers,
         trustDomains,
         jwtSvid: spiffe.jwtSvid,
-        bundles: spiffe.jwtSvid === undefined ? undefined : staticBundles(svid),
+        bundles: spiffe.jwtSvid === undefined ? undefined : staticBundles(svid, agent),
         maxTokenBytes: limits.token,
       },
       onInvalidToken: trust.onInvalidToken,
@@ -191,10 +194,10 @@ export class Loader {
 
   #bundlesOf(files: Readonly<Record<string, string>>) {
     return new Map(
-      Object.entries(files).flatMap(([trustDomain, path]) => {
-        const bundle = this.#keys.bundle(beside(this.#options.configFile, path));
-        return bundle === undefined ? [] : [[trustDomain, bundle] as const];
-      }),
+      Object.entries(files).map(
+        ([trustDomain, path]) =>
+          [trustDomain, this.#keys.bundle(beside(this.#options.configFile, path))] as const,
+      ),
     );
   }
 

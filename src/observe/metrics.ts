@@ -9,6 +9,14 @@ export interface Metrics {
   reloaded(what: string, isGood: boolean): void;
   /** The policy in force. */
   policy(revision: string, rules: number, nowMs: number): void;
+  /** How the sources of keys do that are not files. Ages in milliseconds, undefined: not yet known. */
+  keySources(
+    states: readonly {
+      readonly name: string;
+      readonly ageMs: number | undefined;
+      readonly failures: number;
+    }[],
+  ): void;
   /** Prometheus text format 0.0.4. */
   render(): Promise<{ contentType: string; text: string }>;
 }
@@ -63,6 +71,18 @@ export function createMetrics(): Metrics {
     help: 'When the policy in force was loaded',
     registers,
   });
+  const keyAge = new Gauge({
+    name: 'countersign_keys_age_seconds',
+    help: 'Age of remote keys; of a Workload API stream, how long it has been away',
+    labelNames: ['source'],
+    registers,
+  });
+  const keyFailures = new Gauge({
+    name: 'countersign_keys_failures',
+    help: 'Failed attempts to get keys since the last good one',
+    labelNames: ['source'],
+    registers,
+  });
   const ruleLabels = new Set<string>();
   const ruleLabel = (id: string | undefined): string => {
     if (id === undefined) return '';
@@ -85,6 +105,14 @@ export function createMetrics(): Metrics {
       info.reset();
       info.set({ revision }, rules);
       loadedAt.set(nowMs / 1000);
+    },
+    keySources(states) {
+      keyAge.reset();
+      keyFailures.reset();
+      for (const { name: source, ageMs, failures } of states) {
+        if (ageMs !== undefined) keyAge.set({ source }, ageMs / 1000);
+        keyFailures.set({ source }, failures);
+      }
     },
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };

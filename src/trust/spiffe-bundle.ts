@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { Refusal } from '../errors.js';
 import { isJsonObject, type JsonObject, type JsonValue, member } from '../json/json-value.js';
 import { parseJson } from '../json/parse-json.js';
@@ -54,13 +55,66 @@ function firstCertificate(jwk: JsonObject): Uint8Array | undefined {
   return typeof first === 'string' ? Buffer.from(first, 'base64') : undefined;
 }
 
-/** Bundles of files, one a trust domain; never pooled. */
-export function staticBundles(bundles: ReadonlyMap<string, SpiffeBundle>): BundleSource {
+/**
+ * Reads a JWT bundle of the Workload API: a JWK Set that an agent sends without the SPIFFE
+ * parameters, so a key without `use` is one for JWT-SVIDs; each needs a `kid`. Empty `keys`: the
+ * whole trust domain is untrusted.
+ */
+export function parseJwtBundle(document: Uint8Array): KeySet | string {
+  const parsed = parseJson(document, limits);
+  if (!parsed.ok) return `it cannot be read: ${parsed.why}`;
+  const entries = isJsonObject(parsed.value) ? member(parsed.value, 'keys') : undefined;
+  if (!Array.isArray(entries)) return 'it has no list "keys"';
+  return readKeys(entries, (jwk) => useFault(jwk) ?? keyIdFault(jwk), jwtSvidAlgorithms).keySet;
+}
+
+function useFault(jwk: JsonObject): string | undefined {
+  const use = member(jwk, 'use') ?? 'jwt-svid';
+  return use === 'jwt-svid' || use === 'sig' ? undefined : 'it is not for JWT-SVIDs';
+}
+
+/**
+ * Reads an X.509 bundle of the Workload API: certificates in DER, one behind the other. No
+ * certificate at all: the whole trust domain is untrusted.
+ */
+export function parseAuthorities(der: Uint8Array): readonly Uint8Array[] | string {
+  const authorities: Uint8Array[] = [];
+  try {
+    for (let at = 0; at < der.length; ) {
+      const rest = der.subarray(at);
+      const { raw } = new X509Certificate(rest);
+      // Else it is no DER, and where the next certificate begins is unknown.
+      if (!raw.equals(rest.subarray(0, raw.length))) return 'a certificate is not in DER';
+      authorities.push(raw);
+      at += raw.length;
+    }
+    return authorities;
+  } catch {
+    return 'a certificate cannot be read';
+  }
+}
+
+/**
+ * Bundles of files, one a trust domain; never pooled. A trust domain whose bundle is configured and
+ * was never good is in the map as undefined: nothing of it is trusted.
+ * @param others asked for the trust domains that no file is configured for
+ */
+export function staticBundles(
+  bundles: ReadonlyMap<string, SpiffeBundle | undefined>,
+  others?: BundleSource,
+): BundleSource {
   const away = (trustDomain: string) =>
     new Refusal('bundle_unavailable', `there is no bundle of ${trustDomain}`);
   return {
-    jwtKeys: (trustDomain) => bundles.get(trustDomain)?.jwtKeys ?? away(trustDomain),
-    x509Authorities: (trustDomain) => bundles.get(trustDomain)?.x509Authorities,
+    jwtKeys(trustDomain) {
+      const source = bundles.has(trustDomain) ? undefined : others;
+      const keys = bundles.get(trustDomain)?.jwtKeys ?? source?.jwtKeys(trustDomain);
+      return keys ?? away(trustDomain);
+    },
+    x509Authorities(trustDomain) {
+      if (!bundles.has(trustDomain)) return others?.x509Authorities(trustDomain);
+      return bundles.get(trustDomain)?.x509Authorities ?? away(trustDomain);
+    },
     missing: () => {},
     close: () => {},
   };

@@ -25,6 +25,6 @@ export function officialProtos(): protobufjs.Root {
 export function ownProtos(): protobufjs.Root {
   return load(
     ['protos', 'node_modules/protobufjs'],
-    ['envoy/service/auth/v3/external_auth.proto', 'grpc/health/v1/health.proto'],
+    ['envoy/service/auth/v3/external_auth.proto', 'grpc/health/v1/health.proto', 'workload.proto'],
   );
 }

@@ -97,6 +97,7 @@ export async function createWorld(
       configFile: join(folder, 'countersign.yaml'),
       environment: {},
       nowMs: () => Date.now() + world.ahead,
+      monotonicMs: () => performance.now() + world.ahead,
     }),
     ask: (given) =>
       world.askBytes(
