@@ -1,15 +1,15 @@
-import type { ServerHttp2Stream } from 'node:http2';
 import { decodeHealthRequest, encodeHealthResponse } from '../wire/health.js';
+import { beginMessages, sendFailure, sendMessage } from './grpc-answer.js';
 import { grpcStatus, type ReceivedMessage } from './grpc-message.js';
 import type { Health } from './health.js';
-import { beginMessages, sendFailure, sendMessage } from './http2-calls.js';
+import type { Http2Stream } from './http2-stream.js';
 
 const noSuchService = { code: grpcStatus.notFound, message: 'no such service' };
 const notHealth = { code: grpcStatus.invalidArgument, message: 'not a HealthCheckRequest' };
 const tooLong = { code: grpcStatus.resourceExhausted, message: 'the message is too long' };
 const stopping = { code: grpcStatus.unavailable, message: 'the server is stopping' };
 
-type Answer = (stream: ServerHttp2Stream, message: ReceivedMessage) => void;
+type Answer = (stream: Http2Stream, message: ReceivedMessage) => void;
 
 /** grpc.health.v1.Health/Check: the status now; NOT_FOUND for a service not served here. */
 export function answerHealthCheck(health: Health): Answer {
@@ -32,12 +32,12 @@ export function answerHealthWatch(health: Health): Answer {
       tell: (status) => messages.send(encodeHealthResponse(status)),
       end: () => messages.end(stopping),
     });
-    stream.once('close', stopWatching);
+    stream.onClose(stopWatching);
   };
 }
 
 /** The service that a call asks about; undefined when the call has been ended with a failure. */
-function readService(stream: ServerHttp2Stream, message: ReceivedMessage): string | undefined {
+function readService(stream: Http2Stream, message: ReceivedMessage): string | undefined {
   if (message.kind !== 'message') {
     sendFailure(stream, message.kind === 'failure' ? message.failure : tooLong);
     return undefined;

@@ -1,18 +1,13 @@
-import {
-  createSecureServer,
-  createServer,
-  type Http2SecureServer,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Stream,
-} from 'node:http2';
+import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { answerCheck } from './answer-check.js';
-import { grpcStatus, MessageCollector, type ReceivedMessage } from './grpc-message.js';
+import { sendFailure, sendHttpStatus, sendMessage } from './grpc-answer.js';
+import { grpcStatus, type ReceivedMessage } from './grpc-message.js';
 import { parseGrpcTimeout } from './grpc-timeout.js';
 import { createHealth } from './health.js';
-import { isGone, sendFailure, sendHttpStatus, sendMessage } from './http2-calls.js';
-import { trackConnections } from './http2-connections.js';
+import { type CallServer, Http2Connection } from './http2-connection.js';
 import { answerHealthCheck, answerHealthWatch } from './http2-health.js';
+import type { Http2Stream } from './http2-stream.js';
 import {
   type CheckHandler,
   checkPath,
@@ -25,88 +20,75 @@ import {
 } from './listener.js';
 import { clearSocketPath, withSocketMode } from './unix-socket.js';
 
-type Head = IncomingHttpHeaders;
-type Answer = (stream: ServerHttp2Stream, message: ReceivedMessage, head: Head) => void;
+type Answer = (stream: Http2Stream, message: ReceivedMessage) => void;
 
-/** How much one call may send before it waits for our reading. */
-const streamWindowBytes = 1024 * 1024;
 const noSuchMethod = { code: grpcStatus.unimplemented, message: 'no such method' };
 
 /**
- * The gRPC server over `node:http2` alone: the three methods it has, uncompressed unary requests,
- * and a refusal for everything else.
+ * The gRPC server: the three methods it has, uncompressed unary requests, and a refusal for
+ * everything else, on HTTP/2 connections of its own.
  */
 export async function startHttp2Server(
   handle: CheckHandler,
   options: ServerOptions,
 ): Promise<Listener> {
   const health = createHealth();
-  const server = create(options);
   const answers: ReadonlyMap<string, Answer> = new Map([
     [checkPath, check(handle, options)],
     [healthCheckPath, answerHealthCheck(health)],
     [healthWatchPath, answerHealthWatch(health)],
   ]);
-  server.on('stream', (stream: ServerHttp2Stream, head: Head) => {
-    // A caller that resets its call is no event of ours; without a listener it would end the process.
-    stream.on('error', () => {});
-    receive(stream, head, answers, options.maxMessageBytes);
+  const callServer = serveCalls(answers, options.maxMessageBytes);
+  const connections = new Set<Http2Connection>();
+  const sockets = new Set<Socket>();
+  const accept = (socket: Socket) => {
+    const connection = new Http2Connection(socket, callServer);
+    connections.add(connection);
+    socket.once('close', () => connections.delete(connection));
+  };
+  const server = create(options, accept);
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
   });
-  const connections = trackConnections(server);
   const address = await listen(server, options);
   return {
     address,
     setServing: (isServing) => health.setServing(isServing),
     async stop(graceMs) {
       health.close();
-      await connections.stop(graceMs);
+      await stop(server, connections, sockets, graceMs);
     },
   };
 }
 
-function create({ tls }: ServerOptions): Http2Server | Http2SecureServer {
-  const settings = { maxConcurrentStreams, initialWindowSize: streamWindowBytes };
-  // The streams and their messages are bounded; a bound on memory would refuse a Check in its place.
-  const common = { settings, maxSessionMemory: Number.MAX_SAFE_INTEGER };
-  if (tls === undefined) return createServer(common);
-  const { certificatePem, keyPem, clientCaPem } = tls;
-  const mutual =
-    clientCaPem === undefined
-      ? {}
-      : { ca: clientCaPem, requestCert: true, rejectUnauthorized: true };
-  return createSecureServer({ ...common, cert: certificatePem, key: keyPem, ...mutual });
-}
-
 /** Refuses by its head what is no call of ours, and gives the body of any other to its method. */
-function receive(
-  stream: ServerHttp2Stream,
-  head: Head,
-  answers: ReadonlyMap<string, Answer>,
-  maxMessageBytes: number,
-): void {
-  const answer = answers.get(head[':path'] ?? '');
-  if (head[':method'] !== 'POST') sendHttpStatus(stream, 405);
-  else if (!isGrpc(head['content-type'])) sendHttpStatus(stream, 415);
-  else if (answer === undefined) sendFailure(stream, noSuchMethod);
-  else {
-    const collector = new MessageCollector(maxMessageBytes);
-    stream.on('data', (chunk: Buffer) => collector.add(chunk));
-    stream.on('end', () => {
-      if (!isGone(stream)) answer(stream, collector.end(), head);
-    });
-  }
+function serveCalls(answers: ReadonlyMap<string, Answer>, maxMessageBytes: number): CallServer {
+  return {
+    maxMessageBytes,
+    maxConcurrentStreams,
+    begin(stream) {
+      const { method, contentType, path } = stream.head;
+      if (method !== 'POST') sendHttpStatus(stream, 405);
+      else if (!isGrpc(contentType)) sendHttpStatus(stream, 415);
+      else if (!answers.has(path)) sendFailure(stream, noSuchMethod);
+      else return true;
+      return false;
+    },
+    answer: (stream, message) => answers.get(stream.head.path)?.(stream, message),
+  };
 }
 
-function isGrpc(contentType: string | undefined): boolean {
-  return contentType === 'application/grpc' || /^application\/grpc[+;]/.test(contentType ?? '');
+function isGrpc(contentType: string): boolean {
+  return contentType === 'application/grpc' || /^application\/grpc[+;]/.test(contentType);
 }
 
 function check(handle: CheckHandler, options: ServerOptions): Answer {
-  return (stream, message, head) => {
+  return (stream, message) => {
     if (message.kind === 'failure') sendFailure(stream, message.failure);
     else if (message.kind === 'too-long') sendMessage(stream, options.lastResort);
     else {
-      const timeoutMs = parseGrpcTimeout(head['grpc-timeout']);
+      const timeoutMs = parseGrpcTimeout(stream.head.grpcTimeout);
       answerCheck(handle, message.bytes, timeoutMs, options, (answer) =>
         sendMessage(stream, answer),
       );
@@ -114,10 +96,23 @@ function check(handle: CheckHandler, options: ServerOptions): Answer {
   };
 }
 
-async function listen(
-  server: Http2Server | Http2SecureServer,
-  { address }: ServerOptions,
-): Promise<string> {
+function create({ tls }: ServerOptions, accept: (socket: Socket) => void): Server {
+  if (tls === undefined) return createServer({ noDelay: true }, accept);
+  const { certificatePem, keyPem, clientCaPem } = tls;
+  const mutual =
+    clientCaPem === undefined
+      ? {}
+      : { ca: clientCaPem, requestCert: true, rejectUnauthorized: true };
+  const secure = { cert: certificatePem, key: keyPem, ALPNProtocols: ['h2'], ...mutual };
+  const server = createTlsServer(secure, (socket: TLSSocket) => {
+    if (socket.alpnProtocol === 'h2') accept(socket);
+    else socket.destroy();
+  });
+  server.on('tlsClientError', (_, socket) => socket.destroy());
+  return server;
+}
+
+async function listen(server: Server, { address }: ServerOptions): Promise<string> {
   const bind = (target: { path: string } | { host: string; port: number }) =>
     new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -135,4 +130,26 @@ async function listen(
   const bound = server.address();
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
   return hostAndPort({ ...address, port });
+}
+
+/**
+ * Says GOAWAY on every connection, ends each when its calls are answered, and cuts off what is left
+ * after `graceMs`.
+ */
+function stop(
+  server: Server,
+  connections: ReadonlySet<Http2Connection>,
+  sockets: ReadonlySet<Socket>,
+  graceMs: number,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    server.close(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+    for (const connection of connections) connection.stop();
+  });
 }
