@@ -20,6 +20,7 @@ import { respond } from '../response/respond.js';
 import { startAdminServer } from '../server/admin-server.js';
 import { startGrpcJsServer } from '../server/grpc-js-server.js';
 import type { Listener, ServerOptions } from '../server/listener.js';
+import { createTurnClock } from '../server/turn.js';
 import { type Command, Misuse } from './command.js';
 import { configFile, countOf, sourceOf } from './read-config.js';
 
@@ -71,6 +72,7 @@ async function run(loader: Loader, config: Config, file: string, drain: number):
       log().write(record);
       recent.keep(record, () => secretHeaders(loader.config ?? config));
     },
+    waitedMs: createTurnClock(() => performance.now()),
   });
   let listener: Listener;
   try {
