@@ -96,7 +96,7 @@ async function run(loader: Loader, config: Config, file: string, drain: number):
       tell();
     },
   );
-  logger.info({ listen: listener.address, admin: admin.address }, 'listening');
+  logger.info({ listen: listener.door?.address, admin: admin.address }, 'listening');
   await terminated();
   logger.info({ drainMs: drain }, 'draining');
   listener.setServing(false);

@@ -19,6 +19,10 @@ export function trackConnections(server: Http2Server | Http2SecureServer): Conne
   const sessions = new Set<ServerHttp2Session>();
   let isStopping = false;
   server.on('connection', (socket: Socket) => {
+    if (isStopping) {
+      socket.destroy();
+      return;
+    }
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
@@ -35,11 +39,14 @@ export function trackConnections(server: Http2Server | Http2SecureServer): Conne
         const cut = setTimeout(() => {
           for (const socket of sockets) socket.destroy();
         }, graceMs);
-        server.close(() => {
+        const endWhenEmpty = () => {
+          if (sockets.size > 0) return;
           clearTimeout(cut);
           resolve();
-        });
+        };
+        for (const socket of sockets) socket.once('close', endWhenEmpty);
         for (const session of sessions) session.close();
+        endWhenEmpty();
       }),
   };
 }

@@ -6,7 +6,9 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
+import type { Socket } from 'node:net';
 import { answerCheck } from './answer-check.js';
+import { doorOptions, openDoor } from './door.js';
 import { grpcStatus, MessageCollector, type ReceivedMessage } from './grpc-message.js';
 import { parseGrpcTimeout } from './grpc-timeout.js';
 import { createHealth } from './health.js';
@@ -18,12 +20,10 @@ import {
   checkPath,
   healthCheckPath,
   healthWatchPath,
-  hostAndPort,
   type Listener,
   maxConcurrentStreams,
   type ServerOptions,
 } from './listener.js';
-import { clearSocketPath, withSocketMode } from './unix-socket.js';
 
 type Head = IncomingHttpHeaders;
 type Answer = (stream: ServerHttp2Stream, message: ReceivedMessage, head: Head) => void;
@@ -53,11 +53,14 @@ export async function startHttp2Server(
     receive(stream, head, answers, options.maxMessageBytes);
   });
   const connections = trackConnections(server);
-  const address = await listen(server, options);
+  const take = (socket: Socket) => void server.emit('connection', socket);
+  const door = options.address && (await openDoor(options.address, doorOptions(options), take));
   return {
-    address,
+    door,
+    take,
     setServing: (isServing) => health.setServing(isServing),
     async stop(graceMs) {
+      door?.close();
       health.close();
       await connections.stop(graceMs);
     },
@@ -112,27 +115,4 @@ function check(handle: CheckHandler, options: ServerOptions): Answer {
       );
     }
   };
-}
-
-async function listen(
-  server: Http2Server | Http2SecureServer,
-  { address }: ServerOptions,
-): Promise<string> {
-  const bind = (target: { path: string } | { host: string; port: number }) =>
-    new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(target, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
-  if (address.kind === 'unix') {
-    await clearSocketPath(address.path);
-    await withSocketMode(address.path, () => bind({ path: address.path }));
-    return `unix://${address.path}`;
-  }
-  await bind({ host: address.host, port: address.port });
-  const bound = server.address();
-  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
-  return hostAndPort({ ...address, port });
 }
