@@ -63,6 +63,8 @@ export interface CheckDependencies {
   readonly newDecisionId: () => string;
   /** Told of every decision; must not throw or wait. */
   readonly record: (record: CheckRecord) => void;
+  /** Milliseconds that a Check which begins now has waited for its turn; absent: none. */
+  readonly waitedMs?: () => number;
 }
 
 /** How answers are given while nothing is loaded. */
@@ -75,17 +77,21 @@ const bareResponse: ResponseOptions = {
 
 /**
  * The whole way of one Check: CheckRequest bytes in, CheckResponse bytes out. The promise never
- * rejects, and whatever goes wrong inside is answered as a deny.
+ * rejects, and whatever goes wrong inside is answered as a deny. `timeoutMs` is how long the caller
+ * waits for the answer (grpc-timeout), undefined where it does not say.
  */
-export function createCheck(deps: CheckDependencies): (bytes: Uint8Array) => Promise<Uint8Array> {
+export function createCheck(
+  deps: CheckDependencies,
+): (bytes: Uint8Array, timeoutMs?: number) => Promise<Uint8Array> {
   let inFlight = 0;
-  return async (bytes) => {
+  return async (bytes, timeoutMs = Number.POSITIVE_INFINITY) => {
     const startedMs = deps.monotonicMs();
     const nowMs = deps.nowMs();
     const snapshot = deps.snapshot();
     const seen: Seen = {};
     inFlight += 1;
-    const decision = await decideWithin(bytes, snapshot, nowMs, startedMs, inFlight, seen, deps);
+    const start = { nowMs, startedMs, timeoutMs, inFlight };
+    const decision = await decideWithin(bytes, snapshot, start, seen, deps);
     inFlight -= 1;
     const decisionId = deps.newDecisionId();
     const revision = snapshot?.policy.revision ?? '';
@@ -103,13 +109,19 @@ export function createCheck(deps: CheckDependencies): (bytes: Uint8Array) => Pro
   };
 }
 
+/** What is known of a Check before its first byte is read. */
+interface Start {
+  readonly nowMs: number;
+  readonly startedMs: number;
+  readonly timeoutMs: number;
+  readonly inFlight: number;
+}
+
 /** The one place where an exception and a passed deadline become a deny. */
 async function decideWithin(
   bytes: Uint8Array,
   snapshot: Snapshot | undefined,
-  nowMs: number,
-  startedMs: number,
-  inFlight: number,
+  { nowMs, startedMs, timeoutMs, inFlight }: Start,
   seen: Seen,
   deps: CheckDependencies,
 ): Promise<Decision> {
@@ -117,17 +129,38 @@ async function decideWithin(
   if (inFlight > snapshot.maxInFlight) {
     return denyOutright('overloaded', `${inFlight} Checks are in flight`);
   }
+  const waitedMs = deps.waitedMs?.() ?? 0;
+  if (waitedMs > 0 && waitedMs > longestWaitMs(snapshot.budgetMs, timeoutMs)) {
+    return denyOutright('overloaded', `it waited ${Math.round(waitedMs)} ms for its turn`);
+  }
+  const budgetMs = Math.min(snapshot.budgetMs, patienceMs(timeoutMs) - waitedMs);
+  if (budgetMs <= 0) return denyOutright('deadline_exceeded', 'its caller waits no longer');
   try {
     const judged = judge(bytes, snapshot, nowMs, seen);
-    const remainingMs = snapshot.budgetMs - (deps.monotonicMs() - startedMs);
+    const remainingMs = budgetMs - (deps.monotonicMs() - startedMs);
     const decision = await withDeadline(judged, remainingMs);
-    const isLate = deps.monotonicMs() - startedMs > snapshot.budgetMs;
+    const isLate = deps.monotonicMs() - startedMs > budgetMs;
     return decision === undefined || isLate
-      ? denyOutright('deadline_exceeded', `no decision within ${snapshot.budgetMs} ms`)
+      ? denyOutright('deadline_exceeded', `no decision within ${Math.round(budgetMs)} ms`)
       : decision;
   } catch (error) {
     return denyOutright('internal_error', error instanceof Error ? error.name : 'not an Error');
   }
+}
+
+/** What a caller's patience leaves for a decision: the answer has to travel back (ENVOY.md 3.5). */
+function patienceMs(timeoutMs: number): number {
+  return timeoutMs - Math.min(10, timeoutMs / 10);
+}
+
+/**
+ * A Check that waited longer for its turn is not worth deciding: with the queue that is behind it,
+ * the answers would come after their callers have gone, and a deny that comes too late is an allow
+ * under `failure_mode_allow`. Ten budgets stand for the patience of a caller that names none, or
+ * minutes (Istio's 600 s).
+ */
+function longestWaitMs(budgetMs: number, timeoutMs: number): number {
+  return Math.min(timeoutMs, 10 * budgetMs) / 2;
 }
 
 /**

@@ -76,7 +76,10 @@ describe('a Check when something fails', () => {
   });
   after(() => world.close());
 
-  const ask = async (part: (good: Snapshot) => Partial<Snapshot>): Promise<Outcome> => {
+  const ask = async (
+    part: (good: Snapshot) => Partial<Snapshot>,
+    { timeoutMs, waitedMs = 0 }: { timeoutMs?: number; waitedMs?: number } = {},
+  ): Promise<Outcome> => {
     const good = world.loader.snapshot;
     if (good === undefined) throw new Error('nothing is loaded');
     const records: CheckRecord[] = [];
@@ -86,8 +89,9 @@ describe('a Check when something fails', () => {
       monotonicMs: () => performance.now(),
       newDecisionId: () => 'id',
       record: (record) => records.push(record),
+      waitedMs: () => waitedMs,
     });
-    const answer = await check(encodeCheckRequest(checkRequest({ path: '/' })));
+    const answer = await check(encodeCheckRequest(checkRequest({ path: '/' })), timeoutMs);
     const [record] = records;
     if (record === undefined) throw new Error('the decision was not recorded');
     return outcomeOf(answer, record);
@@ -103,6 +107,57 @@ describe('a Check when something fails', () => {
       expect(said(outcome)).to.equal(want);
       expect([outcome.rpcStatus, outcome.httpStatus]).to.deep.equal([14, 503]);
       expect(`${outcome.body}${JSON.stringify(outcome.record)}`).to.not.include('secret');
+    });
+  }
+
+  const forever = { identifier: { identify: () => never } };
+  const waits: readonly {
+    name: string;
+    given: { timeoutMs?: number; waitedMs?: number };
+    part?: Partial<Snapshot>;
+    want: string;
+  }[] = [
+    {
+      name: 'decides for a caller that waits long enough',
+      given: { timeoutMs: 5_000, waitedMs: 20 },
+      want: 'permit any',
+    },
+    {
+      name: 'ends when its caller waits no longer, before its own budget (row 124)',
+      given: { timeoutMs: 30 },
+      part: { budgetMs: 3_600_000, ...forever },
+      want: 'deny 503 deadline_exceeded',
+    },
+    {
+      name: 'counts the wait for its turn as its caller does',
+      given: { timeoutMs: 200, waitedMs: 95 },
+      part: { budgetMs: 3_600_000, ...forever },
+      want: 'deny 503 deadline_exceeded',
+    },
+    {
+      name: 'decides nothing for a caller whose time was over before (row 124)',
+      given: { timeoutMs: 0 },
+      want: 'deny 503 deadline_exceeded',
+    },
+    {
+      name: 'is not begun when it waited for half of what its caller waits',
+      given: { timeoutMs: 200, waitedMs: 101 },
+      want: 'deny 503 overloaded',
+    },
+    {
+      name: 'is not begun after five budgets in the queue, however long its caller waits',
+      given: { timeoutMs: 600_000, waitedMs: 251 },
+      want: 'deny 503 overloaded',
+    },
+    {
+      name: 'is begun after less than five budgets in the queue of a caller that names no time',
+      given: { waitedMs: 249 },
+      want: 'permit any',
+    },
+  ];
+  for (const { name, given, part = {}, want } of waits) {
+    it(`${name}`, async () => {
+      expect(said(await ask(() => part, given))).to.equal(want);
     });
   }
 });

@@ -12,7 +12,6 @@ export const lintCodes = [
   'memory_replay',
   'no_body',
   'no_posture_file',
-  'not_supported',
   'open_source',
   'silent_silence',
   'skipped_key',

@@ -13,10 +13,6 @@ export function lintConfig(document: Document<Config>, { rules }: PolicySet): re
     findings.push(document.finding('warning', code, path, message, suggestion));
   lintReplay(document.value, rules, warn);
   lintInputs(document.value, rules, warn);
-  if (document.value.workers !== 1) {
-    const message = 'this version runs one process, whatever `workers` says';
-    warn(['workers'], 'not_supported', message);
-  }
   return findings;
 }
 

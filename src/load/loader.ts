@@ -26,6 +26,15 @@ export interface LoaderOptions {
   readonly nowMs: () => number;
   /** Milliseconds of a clock that does not step back. */
   readonly monotonicMs: () => number;
+  /** What processes that answer for each other share; absent: this process has its own. */
+  readonly shared?: SharedState;
+}
+
+export interface SharedState {
+  /** Makes DPoP nonces: one that another process gave is good here. */
+  readonly nonceSecret: Buffer;
+  /** The store behind `replay: { store: memory }`. */
+  readonly replayStore: (maxEntries: () => number) => ReplayStore;
 }
 
 /**
@@ -39,7 +48,8 @@ export class Loader {
   readonly #policies = new PolicyFiles();
   readonly #keys: Keys;
   readonly #data = new DataFiles();
-  readonly #nonceSecret = randomBytes(32);
+  readonly #nonceSecret: Buffer;
+  readonly #memory: ReplayStore;
   #identity: { readonly key: string; readonly identifier: Identifier } | undefined;
   #replay: { readonly key: string; readonly store: ReplayStore } | undefined;
   #sharedKeys: readonly Finding[] = [];
@@ -48,6 +58,11 @@ export class Loader {
   constructor(options: LoaderOptions) {
     this.#options = options;
     this.#keys = new Keys(options);
+    const { shared, nowMs } = options;
+    this.#nonceSecret = shared?.nonceSecret ?? randomBytes(32);
+    // One for ever, with the limit in force: a reload forgets nothing that was spent.
+    const maxEntries = () => this.config?.replay.maxEntries ?? 0;
+    this.#memory = shared?.replayStore(maxEntries) ?? memoryStore(maxEntries, nowMs);
   }
 
   /** The last good configuration. */
@@ -222,20 +237,13 @@ export class Loader {
     });
   }
 
-  #replayOf(config: Config, nowMs: () => number): ReplayStore {
-    const key = JSON.stringify(config.replay);
-    if (this.#replay?.key !== key) {
-      const { store, maxEntries, url } = config.replay;
+  #replayOf({ replay: { store, url } }: Config, nowMs: () => number): ReplayStore {
+    const key = store === 'valkey' ? url : undefined;
+    if (key === undefined || this.#replay?.key !== key) {
       void this.#replay?.store.close();
-      this.#replay = {
-        key,
-        store:
-          store === 'valkey' && url !== undefined
-            ? valkeyStore(url, nowMs)
-            : memoryStore(maxEntries, nowMs),
-      };
+      this.#replay = key === undefined ? undefined : { key, store: valkeyStore(key, nowMs) };
     }
-    return this.#replay.store;
+    return this.#replay?.store ?? this.#memory;
   }
 }
 

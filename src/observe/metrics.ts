@@ -17,6 +17,8 @@ export interface Metrics {
       readonly failures: number;
     }[],
   ): void;
+  /** The same as data, to be added to those of other processes (`createSum`). */
+  counts(): Promise<object>;
   /** Prometheus text format 0.0.4. */
   render(): Promise<{ contentType: string; text: string }>;
 }
@@ -62,23 +64,27 @@ export function createMetrics(): Metrics {
   });
   const info = new Gauge({
     name: 'countersign_policy_info',
+    aggregator: 'max',
     help: 'The policy revision in force, and its number of rules',
     labelNames: ['revision'],
     registers,
   });
   const loadedAt = new Gauge({
     name: 'countersign_policy_loaded_timestamp_seconds',
+    aggregator: 'min',
     help: 'When the policy in force was loaded',
     registers,
   });
   const keyAge = new Gauge({
     name: 'countersign_keys_age_seconds',
+    aggregator: 'max',
     help: 'Age of remote keys; of a Workload API stream, how long it has been away',
     labelNames: ['source'],
     registers,
   });
   const keyFailures = new Gauge({
     name: 'countersign_keys_failures',
+    aggregator: 'max',
     help: 'Failed attempts to get keys since the last good one',
     labelNames: ['source'],
     registers,
@@ -114,6 +120,7 @@ export function createMetrics(): Metrics {
         keyFailures.set({ source }, failures);
       }
     },
+    counts: () => registry.getMetricsAsJSON(),
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }

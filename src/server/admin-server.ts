@@ -1,12 +1,19 @@
 import { createServer, type ServerResponse } from 'node:http';
 
+export interface Readiness {
+  readonly isReady: boolean;
+  readonly text: string;
+}
+
 export interface AdminHandlers {
   /** Whether decisions are made, and what there is to say about it. */
-  readonly ready: () => { readonly isReady: boolean; readonly text: string };
+  readonly ready: () => Readiness | Promise<Readiness>;
   readonly metrics: () => Promise<{ contentType: string; text: string }>;
   /** The full record of a recent decision as JSON, or why there is none. */
-  readonly decision: (id: string) => { readonly json: string } | { readonly why: string };
+  readonly decision: (id: string) => FoundDecision | Promise<FoundDecision>;
 }
+
+export type FoundDecision = { readonly json: string } | { readonly why: string };
 
 export interface AdminServer {
   /** `host:port`, with the real port where 0 was asked for. */
@@ -54,7 +61,7 @@ async function answer(
 ): Promise<void> {
   if (path === '/healthz') return send(response, 200, 'ok\n');
   if (path === '/readyz') {
-    const { isReady, text } = handlers.ready();
+    const { isReady, text } = await handlers.ready();
     return send(response, isReady ? 200 : 503, text);
   }
   if (path === '/metrics') {
@@ -63,7 +70,7 @@ async function answer(
   }
   const [, id] = /^\/decisions\/([A-Za-z0-9-]{1,64})$/.exec(path) ?? [];
   if (id !== undefined) {
-    const found = handlers.decision(id);
+    const found = await handlers.decision(id);
     if ('why' in found) return send(response, 404, `${found.why}\n`);
     return send(response, 200, found.json, 'application/json');
   }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import {
   Server,
   ServerCredentials,
@@ -8,18 +9,17 @@ import {
 } from '@grpc/grpc-js';
 import { decodeHealthRequest, encodeHealthResponse } from '../wire/health.js';
 import { answerCheck } from './answer-check.js';
+import { doorOptions, openDoor } from './door.js';
 import { createHealth, type Health } from './health.js';
 import {
   type CheckHandler,
   checkPath,
   healthCheckPath,
   healthWatchPath,
-  hostAndPort,
   type Listener,
   maxConcurrentStreams,
   type ServerOptions,
 } from './listener.js';
-import { clearSocketPath, withSocketMode } from './unix-socket.js';
 
 const bytes = (value: Uint8Array): Buffer =>
   Buffer.from(value.buffer, value.byteOffset, value.byteLength);
@@ -52,11 +52,15 @@ export async function startGrpcJsServer(
   });
   server.addService({ Check: method(checkPath, false) }, { Check: answer(handle, options) });
   addHealth(server, health);
-  const address = await bind(server, options);
+  const connections = server.createConnectionInjector(createCredentials(options));
+  const take = (socket: Socket) => connections.injectConnection(socket);
+  const door = options.address && (await openDoor(options.address, doorOptions(options), take));
   return {
-    address,
+    door,
+    take,
     setServing: (isServing) => health.setServing(isServing),
     stop(graceMs) {
+      door?.close();
       health.close();
       return stop(server, graceMs);
     },
@@ -106,18 +110,6 @@ function addHealth(server: Server, health: Health): void {
   );
 }
 
-async function bind(server: Server, options: ServerOptions): Promise<string> {
-  const { address } = options;
-  const credentials = createCredentials(options);
-  if (address.kind === 'unix') {
-    await clearSocketPath(address.path);
-    await withSocketMode(address.path, () => listen(server, `unix:${address.path}`, credentials));
-    return `unix://${address.path}`;
-  }
-  const port = await listen(server, hostAndPort(address), credentials);
-  return hostAndPort({ ...address, port });
-}
-
 function createCredentials({ tls }: ServerOptions): ServerCredentials {
   if (tls === undefined) return ServerCredentials.createInsecure();
   const { certificatePem, keyPem, clientCaPem } = tls;
@@ -126,15 +118,6 @@ function createCredentials({ tls }: ServerOptions): ServerCredentials {
     [{ cert_chain: certificatePem, private_key: keyPem }],
     clientCaPem !== undefined,
   );
-}
-
-function listen(server: Server, target: string, credentials: ServerCredentials): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(target, credentials, (error, port) => {
-      if (error === null) resolve(port);
-      else reject(error);
-    });
-  });
 }
 
 function stop(server: Server, graceMs: number): Promise<void> {

@@ -84,10 +84,6 @@ export class Http2Connection implements FrameEvents {
     this.#endIfDone();
   }
 
-  destroy(): void {
-    this.#socket.destroy();
-  }
-
   headers(id: number, block: Buffer, endsStream: boolean): void {
     const fields = this.#hpack.decode(block);
     if (fields === undefined) throw new ConnectionFault(errorCode.compression);

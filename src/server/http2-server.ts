@@ -1,11 +1,13 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { answerCheck } from './answer-check.js';
+import { doorOptions, openDoor } from './door.js';
 import { sendFailure, sendHttpStatus, sendMessage } from './grpc-answer.js';
 import { grpcStatus, type ReceivedMessage } from './grpc-message.js';
 import { parseGrpcTimeout } from './grpc-timeout.js';
 import { createHealth } from './health.js';
-import { type CallServer, Http2Connection } from './http2-connection.js';
+import type { CallServer } from './http2-connection.js';
+import { trackConnections } from './http2-connections.js';
 import { answerHealthCheck, answerHealthWatch } from './http2-health.js';
 import type { Http2Stream } from './http2-stream.js';
 import {
@@ -13,12 +15,11 @@ import {
   checkPath,
   healthCheckPath,
   healthWatchPath,
-  hostAndPort,
   type Listener,
   maxConcurrentStreams,
   type ServerOptions,
+  type TlsOptions,
 } from './listener.js';
-import { clearSocketPath, withSocketMode } from './unix-socket.js';
 
 type Answer = (stream: Http2Stream, message: ReceivedMessage) => void;
 
@@ -38,28 +39,42 @@ export async function startHttp2Server(
     [healthCheckPath, answerHealthCheck(health)],
     [healthWatchPath, answerHealthWatch(health)],
   ]);
-  const callServer = serveCalls(answers, options.maxMessageBytes);
-  const connections = new Set<Http2Connection>();
-  const sockets = new Set<Socket>();
-  const accept = (socket: Socket) => {
-    const connection = new Http2Connection(socket, callServer);
-    connections.add(connection);
-    socket.once('close', () => connections.delete(connection));
+  const connections = trackConnections(serveCalls(answers, options.maxMessageBytes));
+  const speak = connections.speak;
+  const greet = options.tls === undefined ? speak : speakTls(options.tls, speak);
+  const take = (socket: Socket) => {
+    if (connections.enter(socket)) greet(socket);
   };
-  const server = create(options, accept);
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
-  const address = await listen(server, options);
+  const door = options.address && (await openDoor(options.address, doorOptions(options), take));
   return {
-    address,
+    door,
+    take,
     setServing: (isServing) => health.setServing(isServing),
     async stop(graceMs) {
+      door?.close();
       health.close();
-      await stop(server, connections, sockets, graceMs);
+      await connections.stop(graceMs);
     },
   };
+}
+
+/** Gives a connection on once its TLS stands, if both sides speak HTTP/2. */
+function speakTls(
+  { certificatePem, keyPem, clientCaPem }: TlsOptions,
+  speak: (socket: Socket) => void,
+): (socket: Socket) => void {
+  const mutual =
+    clientCaPem === undefined
+      ? {}
+      : { ca: clientCaPem, requestCert: true, rejectUnauthorized: true };
+  const secure = { cert: certificatePem, key: keyPem, ALPNProtocols: ['h2'], ...mutual };
+  // It never listens: connections are handed to it.
+  const server = createTlsServer(secure, (socket: TLSSocket) => {
+    if (socket.alpnProtocol === 'h2') speak(socket);
+    else socket.destroy();
+  });
+  server.on('tlsClientError', (_, socket) => socket.destroy());
+  return (socket) => void server.emit('connection', socket);
 }
 
 /** Refuses by its head what is no call of ours, and gives the body of any other to its method. */
@@ -94,62 +109,4 @@ function check(handle: CheckHandler, options: ServerOptions): Answer {
       );
     }
   };
-}
-
-function create({ tls }: ServerOptions, accept: (socket: Socket) => void): Server {
-  if (tls === undefined) return createServer({ noDelay: true }, accept);
-  const { certificatePem, keyPem, clientCaPem } = tls;
-  const mutual =
-    clientCaPem === undefined
-      ? {}
-      : { ca: clientCaPem, requestCert: true, rejectUnauthorized: true };
-  const secure = { cert: certificatePem, key: keyPem, ALPNProtocols: ['h2'], ...mutual };
-  const server = createTlsServer(secure, (socket: TLSSocket) => {
-    if (socket.alpnProtocol === 'h2') accept(socket);
-    else socket.destroy();
-  });
-  server.on('tlsClientError', (_, socket) => socket.destroy());
-  return server;
-}
-
-async function listen(server: Server, { address }: ServerOptions): Promise<string> {
-  const bind = (target: { path: string } | { host: string; port: number }) =>
-    new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(target, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
-  if (address.kind === 'unix') {
-    await clearSocketPath(address.path);
-    await withSocketMode(address.path, () => bind({ path: address.path }));
-    return `unix://${address.path}`;
-  }
-  await bind({ host: address.host, port: address.port });
-  const bound = server.address();
-  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
-  return hostAndPort({ ...address, port });
-}
-
-/**
- * Says GOAWAY on every connection, ends each when its calls are answered, and cuts off what is left
- * after `graceMs`.
- */
-function stop(
-  server: Server,
-  connections: ReadonlySet<Http2Connection>,
-  sockets: ReadonlySet<Socket>,
-  graceMs: number,
-): Promise<void> {
-  return new Promise((resolve) => {
-    const cut = setTimeout(() => {
-      for (const socket of sockets) socket.destroy();
-    }, graceMs);
-    server.close(() => {
-      clearTimeout(cut);
-      resolve();
-    });
-    for (const connection of connections) connection.stop();
-  });
 }

@@ -1,3 +1,6 @@
+import type { Socket } from 'node:net';
+import type { Door } from './door.js';
+
 /**
  * Answers one Check: CheckRequest bytes in, CheckResponse bytes out. `timeoutMs` is what is left of
  * the caller's own patience (grpc-timeout), undefined when it named none. By its contract it never
@@ -10,7 +13,10 @@ export type ServingAddress =
   | { readonly kind: 'unix'; readonly path: string };
 
 export interface ServerOptions {
-  readonly address: ServingAddress;
+  /** Undefined: it listens nowhere, and is given its connections by `take`. */
+  readonly address: ServingAddress | undefined;
+  /** Whether a unix socket is taken over from the process that answers there (`openDoor`). */
+  readonly takesOver?: boolean;
   /** Longest CheckRequest that is read. */
   readonly maxMessageBytes: number;
   /** CheckResponse for what never becomes an answer: an exception, a message too long. */
@@ -27,8 +33,10 @@ export interface TlsOptions {
 
 /** A gRPC server for `Authorization/Check` and `grpc.health.v1`. */
 export interface Listener {
-  /** The address it is reached at, for the log: with the real port where 0 was asked for. */
-  readonly address: string;
+  /** Where it listens; undefined when it is given its connections. */
+  readonly door: Door | undefined;
+  /** Serves a connection that was accepted elsewhere, and from which nothing was read. */
+  take(socket: Socket): void;
   /** What health says from now on. */
   setServing(isServing: boolean): void;
   /** Accepts nothing new and ends when every call has been answered, or after `graceMs`. */

@@ -9,7 +9,10 @@ import { valkeyStore } from '../../src/replay/valkey-store.js';
 
 describe('the memory store', () => {
   it('gives a credential to one request, and again to the same', () => {
-    const store = memoryStore(10, () => 1000);
+    const store = memoryStore(
+      () => 10,
+      () => 1000,
+    );
     expect(store.spend('a', 'r1', 5000)).to.equal('first');
     expect(store.spend('a', 'r1', 5000)).to.equal('again');
     expect(store.spend('a', 'r2', 5000)).to.equal('used');
@@ -17,7 +20,10 @@ describe('the memory store', () => {
 
   it('refuses when it is full, and never forgets an entry before its time', () => {
     let now = 1000;
-    const store = memoryStore(2, () => now);
+    const store = memoryStore(
+      () => 2,
+      () => now,
+    );
     expect(store.spend('a', 'r', 5000)).to.equal('first');
     expect(store.spend('b', 'r', 9000)).to.equal('first');
     expect(store.spend('c', 'r', 9000)).to.equal('unavailable');
@@ -29,7 +35,10 @@ describe('the memory store', () => {
 
   it('revives nothing when the clock steps back (B7)', () => {
     let now = 10_000;
-    const store = memoryStore(10, () => now);
+    const store = memoryStore(
+      () => 10,
+      () => now,
+    );
     expect(store.spend('a', 'r', 12_000)).to.equal('first');
     now = 1000;
     expect(store.spend('a', 'x', 12_000)).to.equal('used');
