@@ -15,7 +15,7 @@ import { createMetrics, type Metrics } from '../observe/metrics.js';
 import { keepDecisions, type RecentDecisions } from '../observe/recent-decisions.js';
 import { respond } from '../response/respond.js';
 import type { AdminHandlers } from '../server/admin-server.js';
-import { startGrpcJsServer } from '../server/grpc-js-server.js';
+import { startHttp2Server } from '../server/http2-server.js';
 import type { Listener, ServerOptions } from '../server/listener.js';
 import { createTurnClock } from '../server/turn.js';
 import { countOf } from './read-config.js';
@@ -67,7 +67,7 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     },
     waitedMs: createTurnClock(() => performance.now()),
   });
-  const listener = await startGrpcJsServer(check, {
+  const listener = await startHttp2Server(check, {
     ...serverOptions(config, file),
     ...options.listen,
   });
