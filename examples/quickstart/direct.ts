@@ -20,7 +20,7 @@ export function checkRequestOf(workplace: Workplace, call: Call, id: string): Ch
     ':authority': '127.0.0.1',
     ':scheme': 'https',
     ...headers,
-  }).map(([key, value]) => ({ key, value: '', rawValue: Buffer.from(value) }));
+  }).map(([key, value]) => ({ key, value: '', rawValue: Buffer.from(value).toString('latin1') }));
   const spiffeIds: Readonly<Record<string, string>> = {
     agent: 'spiffe://prod.example/ns/agents/sa/planner',
     reports: 'spiffe://prod.example/ns/reports/sa/nightly',

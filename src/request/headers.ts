@@ -49,14 +49,16 @@ export function readHeaders(http: AttributeHttpRequest): ReadHeaders | Refusal {
   return { headers, pseudo, partial };
 }
 
+const beyondAscii = /[\x80-\xff]/;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function rawText({ value, rawValue }: HeaderValue): string {
   if (rawValue === undefined) return value;
+  if (!beyondAscii.test(rawValue)) return rawValue;
   try {
-    return utf8.decode(rawValue);
+    return utf8.decode(Buffer.from(rawValue, 'latin1'));
   } catch {
-    return Buffer.from(rawValue).toString('latin1');
+    return rawValue;
   }
 }
 

@@ -1,4 +1,4 @@
-import { malformed, type Reader, readFields, readOnce, readString, readVarint } from './reader.js';
+import { malformed, type Reader, readFields, readOnce } from './reader.js';
 import { type Writer, writeMessage, writeString } from './writer.js';
 
 /** envoy.config.core.v3.Address, as the one alternative that was set. */
@@ -54,13 +54,13 @@ function readSocketAddress(reader: Reader): SocketAddress {
   let ipv4Compat = false;
   let networkNamespaceFilepath = '';
   readFields(reader, (field) => {
-    if (field === 1) protocol = readVarint(reader, () => reader.readEnum());
-    else if (field === 2) address = readString(reader);
-    else if (field === 3) port = readVarint(reader, () => reader.readUint32());
-    else if (field === 4) namedPort = readString(reader);
-    else if (field === 5) resolverName = readString(reader);
-    else if (field === 6) ipv4Compat = readVarint(reader, () => reader.readBool());
-    else if (field === 7) networkNamespaceFilepath = readString(reader);
+    if (field === 1) protocol = reader.int32();
+    else if (field === 2) address = reader.string();
+    else if (field === 3) port = reader.uint32();
+    else if (field === 4) namedPort = reader.string();
+    else if (field === 5) resolverName = reader.string();
+    else if (field === 6) ipv4Compat = reader.bool();
+    else if (field === 7) networkNamespaceFilepath = reader.string();
     else return false;
     return true;
   });
@@ -80,8 +80,8 @@ function readPipe(reader: Reader): Pipe {
   let path = '';
   let mode = 0;
   readFields(reader, (field) => {
-    if (field === 1) path = readString(reader);
-    else if (field === 2) mode = readVarint(reader, () => reader.readUint32());
+    if (field === 1) path = reader.string();
+    else if (field === 2) mode = reader.uint32();
     else return false;
     return true;
   });
@@ -92,8 +92,8 @@ function readInternalAddress(reader: Reader): InternalAddress {
   let serverListenerName: string | undefined;
   let endpointId = '';
   readFields(reader, (field) => {
-    if (field === 1) serverListenerName = readString(reader);
-    else if (field === 2) endpointId = readString(reader);
+    if (field === 1) serverListenerName = reader.string();
+    else if (field === 2) endpointId = reader.string();
     else return false;
     return true;
   });

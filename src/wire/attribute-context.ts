@@ -10,13 +10,10 @@ import {
 import {
   malformed,
   type Reader,
-  readBytes,
   readFields,
   readMapEntry,
-  readMessage,
   readOnce,
   readString,
-  readVarint,
 } from './reader.js';
 import { type Writer, writeMap, writeMessage, writeString } from './writer.js';
 
@@ -115,10 +112,10 @@ function readPeer(reader: Reader): AttributePeer {
   let certificate = '';
   readFields(reader, (field) => {
     if (field === 1) address = readOnce(reader, address, readAddress);
-    else if (field === 2) service = readString(reader);
+    else if (field === 2) service = reader.string();
     else if (field === 3) readMapEntry(reader, labels, '', readString);
-    else if (field === 4) principal = readString(reader);
-    else if (field === 5) certificate = readString(reader);
+    else if (field === 4) principal = reader.string();
+    else if (field === 5) certificate = reader.string();
     else return false;
     return true;
   });
@@ -141,8 +138,8 @@ function readTimestamp(reader: Reader): Timestamp {
   let seconds = 0;
   let nanos = 0;
   readFields(reader, (field) => {
-    if (field === 1) seconds = readVarint(reader, () => reader.readInt64());
-    else if (field === 2) nanos = readVarint(reader, () => reader.readInt32());
+    if (field === 1) seconds = reader.int64();
+    else if (field === 2) nanos = reader.int32();
     else return false;
     return true;
   });
@@ -153,7 +150,7 @@ function readTlsSession(reader: Reader): TlsSession {
   let sni = '';
   readFields(reader, (field) => {
     if (field !== 1) return false;
-    sni = readString(reader);
+    sni = reader.string();
     return true;
   });
   return { sni };
@@ -179,41 +176,41 @@ function readHttpRequest(reader: Reader): AttributeHttpRequest {
   readFields(reader, (field) => {
     switch (field) {
       case 1:
-        http.id = readString(reader);
+        http.id = reader.string();
         return true;
       case 2:
-        http.method = readString(reader);
+        http.method = reader.string();
         return true;
       case 3:
         readMapEntry(reader, headers, '', readString);
         if (headers.size > maxHeaders) malformed(`there are more than ${maxHeaders} headers`);
         return true;
       case 4:
-        http.path = readString(reader);
+        http.path = reader.string();
         return true;
       case 5:
-        http.host = readString(reader);
+        http.host = reader.string();
         return true;
       case 6:
-        http.scheme = readString(reader);
+        http.scheme = reader.string();
         return true;
       case 7:
-        http.query = readString(reader);
+        http.query = reader.string();
         return true;
       case 8:
-        http.fragment = readString(reader);
+        http.fragment = reader.string();
         return true;
       case 9:
-        http.size = readVarint(reader, () => reader.readInt64());
+        http.size = reader.int64();
         return true;
       case 10:
-        http.protocol = readString(reader);
+        http.protocol = reader.string();
         return true;
       case 11:
-        http.body = readString(reader);
+        http.body = reader.string();
         return true;
       case 12:
-        http.rawBody = readBytes(reader);
+        http.rawBody = reader.bytes();
         return true;
       case 13:
         http.headerMap = readOnce(reader, http.headerMap, readHeaderMap);
@@ -229,7 +226,7 @@ function readHeaderMap(reader: Reader): readonly HeaderValue[] {
   const headers: HeaderValue[] = [];
   readFields(reader, (field) => {
     if (field !== 1) return false;
-    headers.push(readMessage(reader, readHeaderValue));
+    headers.push(reader.message(readHeaderValue));
     if (headers.length > maxHeaders) malformed(`there are more than ${maxHeaders} headers`);
     return true;
   });

@@ -1,19 +1,15 @@
-import {
-  type Reader,
-  readBytes,
-  readFields,
-  readMapEntry,
-  readMessage,
-  readString,
-} from './reader.js';
+import { type Reader, readFields, readMapEntry } from './reader.js';
 import { readStruct, type Struct, writeStruct } from './struct.js';
 import { type Writer, writeMap, writeMessage, writeString } from './writer.js';
 
-/** envoy.config.core.v3.HeaderValue. `rawValue` is set where Envoy sends `encode_raw_headers`. */
+/**
+ * envoy.config.core.v3.HeaderValue. `rawValue` is set where Envoy sends `encode_raw_headers`: its
+ * bytes, each as the character of its number (ISO 8859-1).
+ */
 export interface HeaderValue {
   readonly key: string;
   readonly value: string;
-  readonly rawValue: Uint8Array | undefined;
+  readonly rawValue: string | undefined;
 }
 
 /** google.protobuf.Any, kept closed. */
@@ -45,11 +41,11 @@ const overwriteIfExistsOrAdd = 2;
 export function readHeaderValue(reader: Reader): HeaderValue {
   let key = '';
   let value = '';
-  let rawValue: Uint8Array | undefined;
+  let rawValue: string | undefined;
   readFields(reader, (field) => {
-    if (field === 1) key = readString(reader);
-    else if (field === 2) value = readString(reader);
-    else if (field === 3) rawValue = readBytes(reader);
+    if (field === 1) key = reader.string();
+    else if (field === 2) value = reader.string();
+    else if (field === 3) rawValue = reader.latin1();
     else return false;
     return true;
   });
@@ -60,7 +56,7 @@ export function writeHeaderValue(writer: Writer, header: HeaderValue): void {
   writeString(writer, 1, header.key);
   writeString(writer, 2, header.value);
   if (header.rawValue !== undefined && header.rawValue.length > 0) {
-    writer.writeBytes(3, header.rawValue);
+    writer.writeBytes(3, Buffer.from(header.rawValue, 'latin1'));
   }
 }
 
@@ -70,10 +66,10 @@ export function readMetadata(reader: Reader): Metadata {
   readFields(reader, (field) => {
     if (field === 1) {
       readMapEntry(reader, filterMetadata, emptyStruct, (entry) =>
-        readMessage(entry, (inner) => readStruct(inner)),
+        entry.message((inner) => readStruct(inner)),
       );
     } else if (field === 2) {
-      readMapEntry(reader, typedFilterMetadata, emptyAny, (entry) => readMessage(entry, readAny));
+      readMapEntry(reader, typedFilterMetadata, emptyAny, (entry) => entry.message(readAny));
     } else return false;
     return true;
   });
@@ -96,8 +92,8 @@ function readAny(reader: Reader): Any {
   let typeUrl = '';
   let value: Uint8Array = emptyAny.value;
   readFields(reader, (field) => {
-    if (field === 1) typeUrl = readString(reader);
-    else if (field === 2) value = readBytes(reader);
+    if (field === 1) typeUrl = reader.string();
+    else if (field === 2) value = reader.bytes();
     else return false;
     return true;
   });

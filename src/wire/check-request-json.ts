@@ -135,7 +135,7 @@ function readHeader(from: Json): HeaderValue {
   return {
     key: text(from, 'key'),
     value: text(from, 'value'),
-    rawValue: hasRaw ? bytes(from, 'raw_value') : undefined,
+    rawValue: hasRaw ? Buffer.from(bytes(from, 'raw_value')).toString('latin1') : undefined,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Decoded } from './decoded.js';
-import { decode, readFields, readString } from './reader.js';
+import { decode, readFields } from './reader.js';
 import { encode } from './writer.js';
 
 /** grpc.health.v1.HealthCheckResponse.ServingStatus. */
@@ -12,7 +12,7 @@ export function decodeHealthRequest(bytes: Uint8Array): Decoded<string> {
     let service = '';
     readFields(reader, (field) => {
       if (field !== 1) return false;
-      service = readString(reader);
+      service = reader.string();
       return true;
     });
     return service;

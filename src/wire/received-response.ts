@@ -1,13 +1,5 @@
 import type { Decoded } from './decoded.js';
-import {
-  decode,
-  type Reader,
-  readFields,
-  readMessage,
-  readOnce,
-  readString,
-  readVarint,
-} from './reader.js';
+import { decode, type Reader, readFields, readOnce } from './reader.js';
 import { readStruct, type Struct } from './struct.js';
 
 /** A CheckResponse as a client (Envoy) reads it: any shape, also those that Countersign never sends. */
@@ -64,7 +56,7 @@ function readCode(reader: Reader): number {
   let code = 0;
   readFields(reader, (field) => {
     if (field !== 1) return false;
-    code = readVarint(reader, () => reader.readInt32());
+    code = reader.int32();
     return true;
   });
   return code;
@@ -76,8 +68,8 @@ function readDenied(reader: Reader): ReceivedDenied {
   let body = '';
   readFields(reader, (field) => {
     if (field === 1) httpStatus = readOnce(reader, httpStatus, readCode);
-    else if (field === 2) headers.push(readMessage(reader, readHeader));
-    else if (field === 3) body = readString(reader);
+    else if (field === 2) headers.push(reader.message(readHeader));
+    else if (field === 3) body = reader.string();
     else return false;
     return true;
   });
@@ -88,8 +80,8 @@ function readOk(reader: Reader): ReceivedOk {
   const headers: ReceivedHeader[] = [];
   const headersToRemove: string[] = [];
   readFields(reader, (field) => {
-    if (field === 2) headers.push(readMessage(reader, readHeader));
-    else if (field === 5) headersToRemove.push(readString(reader));
+    if (field === 2) headers.push(reader.message(readHeader));
+    else if (field === 5) headersToRemove.push(reader.string());
     else return false;
     return true;
   });
@@ -103,16 +95,16 @@ function readHeader(reader: Reader): ReceivedHeader {
   let appendAction = 0;
   readFields(reader, (field) => {
     if (field === 1) {
-      readMessage(reader, (inner) =>
+      reader.message((inner) =>
         readFields(inner, (part) => {
-          if (part === 1) key = readString(inner);
-          else if (part === 2) value = readString(inner);
+          if (part === 1) key = inner.string();
+          else if (part === 2) value = inner.string();
           else return false;
           return true;
         }),
       );
-    } else if (field === 2) append = readMessage(reader, readBoolValue);
-    else if (field === 3) appendAction = readVarint(reader, () => reader.readEnum());
+    } else if (field === 2) append = reader.message(readBoolValue);
+    else if (field === 3) appendAction = reader.int32();
     else return false;
     return true;
   });
@@ -123,7 +115,7 @@ function readBoolValue(reader: Reader): boolean {
   let value = false;
   readFields(reader, (field) => {
     if (field !== 1) return false;
-    value = readVarint(reader, () => reader.readBool());
+    value = reader.bool();
     return true;
   });
   return value;

@@ -1,13 +1,4 @@
-import {
-  expectWire,
-  malformed,
-  type Reader,
-  readFields,
-  readMessage,
-  readString,
-  readVarint,
-  wire,
-} from './reader.js';
+import { malformed, type Reader, readFields } from './reader.js';
 import { type Writer, writeMessage, writeString } from './writer.js';
 
 /** google.protobuf.Value as plain data. Objects have a null prototype, so no key can reach one. */
@@ -32,10 +23,10 @@ export function readStruct(reader: Reader, depth = 0): Struct {
     if (field !== 1) return false;
     let key = '';
     let value: StructValue = null;
-    readMessage(reader, (entry) => {
+    reader.message((entry) => {
       readFields(entry, (part) => {
-        if (part === 1) key = readString(entry);
-        else if (part === 2) value = readMessage(entry, (inner) => readValue(inner, depth + 1));
+        if (part === 1) key = entry.string();
+        else if (part === 2) value = entry.message((inner) => readValue(inner, depth + 1));
         else return false;
         return true;
       });
@@ -51,15 +42,14 @@ function readValue(reader: Reader, depth: number): StructValue {
   let value: StructValue = null;
   readFields(reader, (field) => {
     if (field === 1) {
-      readVarint(reader, () => reader.readEnum());
+      reader.int32();
       value = null;
     } else if (field === 2) {
-      expectWire(reader, wire.fixed64);
-      value = reader.readDouble();
-    } else if (field === 3) value = readString(reader);
-    else if (field === 4) value = readVarint(reader, () => reader.readBool());
-    else if (field === 5) value = readMessage(reader, (inner) => readStruct(inner, depth + 1));
-    else if (field === 6) value = readMessage(reader, (inner) => readList(inner, depth + 1));
+      value = reader.double();
+    } else if (field === 3) value = reader.string();
+    else if (field === 4) value = reader.bool();
+    else if (field === 5) value = reader.message((inner) => readStruct(inner, depth + 1));
+    else if (field === 6) value = reader.message((inner) => readList(inner, depth + 1));
     else return false;
     return true;
   });
@@ -70,7 +60,7 @@ function readList(reader: Reader, depth: number): readonly StructValue[] {
   const list: StructValue[] = [];
   readFields(reader, (field) => {
     if (field !== 1) return false;
-    list.push(readMessage(reader, (inner) => readValue(inner, depth + 1)));
+    list.push(reader.message((inner) => readValue(inner, depth + 1)));
     return true;
   });
   return list;

@@ -70,7 +70,7 @@ export function checkRequest(given: Given = {}): CheckRequest {
   const headerMap: HeaderValue[] | undefined = given.lines?.map(([key, value]) => ({
     key,
     value: '',
-    rawValue: Buffer.from(value, 'utf8'),
+    rawValue: Buffer.from(value, 'utf8').toString('latin1'),
   }));
   return {
     attributes: {

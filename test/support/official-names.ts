@@ -35,7 +35,7 @@ export function officialNames({ attributes }: CheckRequest): Record<string, unkn
             headers: http.headerMap.map(({ key, value, rawValue }) => ({
               key,
               value,
-              raw_value: rawValue,
+              raw_value: rawValue === undefined ? undefined : Buffer.from(rawValue, 'latin1'),
             })),
           },
         },
