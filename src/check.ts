@@ -76,36 +76,38 @@ const bareResponse: ResponseOptions = {
 };
 
 /**
- * The whole way of one Check: CheckRequest bytes in, CheckResponse bytes out. The promise never
- * rejects, and whatever goes wrong inside is answered as a deny. `timeoutMs` is how long the caller
- * waits for the answer (grpc-timeout), undefined where it does not say.
+ * The whole way of one Check: CheckRequest bytes in, CheckResponse bytes out, at once where nothing
+ * has to be waited for. It never throws and its promise never rejects: whatever goes wrong inside is
+ * answered as a deny. `timeoutMs` is how long the caller waits for the answer (grpc-timeout),
+ * undefined where it does not say.
  */
 export function createCheck(
   deps: CheckDependencies,
-): (bytes: Uint8Array, timeoutMs?: number) => Promise<Uint8Array> {
+): (bytes: Uint8Array, timeoutMs?: number) => Uint8Array | Promise<Uint8Array> {
   let inFlight = 0;
-  return async (bytes, timeoutMs = Number.POSITIVE_INFINITY) => {
+  return (bytes, timeoutMs = Number.POSITIVE_INFINITY) => {
     const startedMs = deps.monotonicMs();
     const nowMs = deps.nowMs();
     const snapshot = deps.snapshot();
     const seen: Seen = {};
     inFlight += 1;
     const start = { nowMs, startedMs, timeoutMs, inFlight };
-    const decision = await decideWithin(bytes, snapshot, start, seen, deps);
-    inFlight -= 1;
-    const decisionId = deps.newDecisionId();
-    const revision = snapshot?.policy.revision ?? '';
-    const context = {
-      decisionId,
-      revision,
-      request: seen.request,
-      tokenHeader: seen.caller?.token?.header,
-      mcp: seen.mcpAnswer,
-    };
-    const answer = respond(decision, context, snapshot?.response ?? bareResponse);
-    const durationUs = Math.round((deps.monotonicMs() - startedMs) * 1000);
-    deps.record({ decisionId, decision, seen, revision, nowMs, durationUs });
-    return answer;
+    return after(decideWithin(bytes, snapshot, start, seen, deps), (decision) => {
+      inFlight -= 1;
+      const decisionId = deps.newDecisionId();
+      const revision = snapshot?.policy.revision ?? '';
+      const context = {
+        decisionId,
+        revision,
+        request: seen.request,
+        tokenHeader: seen.caller?.token?.header,
+        mcp: seen.mcpAnswer,
+      };
+      const answer = respond(decision, context, snapshot?.response ?? bareResponse);
+      const durationUs = Math.round((deps.monotonicMs() - startedMs) * 1000);
+      deps.record({ decisionId, decision, seen, revision, nowMs, durationUs });
+      return answer;
+    });
   };
 }
 
@@ -118,13 +120,13 @@ interface Start {
 }
 
 /** The one place where an exception and a passed deadline become a deny. */
-async function decideWithin(
+function decideWithin(
   bytes: Uint8Array,
   snapshot: Snapshot | undefined,
   { nowMs, startedMs, timeoutMs, inFlight }: Start,
   seen: Seen,
   deps: CheckDependencies,
-): Promise<Decision> {
+): Decision | Promise<Decision> {
   if (snapshot === undefined) return denyOutright('policy_unavailable', 'no policy is loaded yet');
   if (inFlight > snapshot.maxInFlight) {
     return denyOutright('overloaded', `${inFlight} Checks are in flight`);
@@ -135,17 +137,24 @@ async function decideWithin(
   }
   const budgetMs = Math.min(snapshot.budgetMs, patienceMs(timeoutMs) - waitedMs);
   if (budgetMs <= 0) return denyOutright('deadline_exceeded', 'its caller waits no longer');
-  try {
-    const judged = judge(bytes, snapshot, nowMs, seen);
-    const remainingMs = budgetMs - (deps.monotonicMs() - startedMs);
-    const decision = await withDeadline(judged, remainingMs);
+  const inTime = (decision: Decision | undefined): Decision => {
     const isLate = deps.monotonicMs() - startedMs > budgetMs;
     return decision === undefined || isLate
       ? denyOutright('deadline_exceeded', `no decision within ${Math.round(budgetMs)} ms`)
       : decision;
+  };
+  try {
+    const judged = judge(bytes, snapshot, nowMs, seen);
+    if (!(judged instanceof Promise)) return inTime(judged);
+    const remainingMs = budgetMs - (deps.monotonicMs() - startedMs);
+    return withDeadline(judged, remainingMs).then(inTime).catch(failed);
   } catch (error) {
-    return denyOutright('internal_error', error instanceof Error ? error.name : 'not an Error');
+    return failed(error);
   }
+}
+
+function failed(error: unknown): Decision {
+  return denyOutright('internal_error', error instanceof Error ? error.name : 'not an Error');
 }
 
 /** What a caller's patience leaves for a decision: the answer has to travel back (ENVOY.md 3.5). */
@@ -196,7 +205,8 @@ export function judge(
       }
       seen.approval = approval;
       const { facts, data } = snapshot;
-      const circumstances = { ...form, request, caller, approval, facts, data, nowMs };
+      const { mcp, body } = form;
+      const circumstances = { request, mcp, body, caller, approval, facts, data, nowMs };
       const spend = (used: Approval) => {
         const credential = digest(JSON.stringify(['approval', used.board, used.jti]));
         return snapshot.replay.spend(credential, digest(bytes), used.expiresAtMs);
@@ -277,8 +287,7 @@ function after<T, R>(value: T | Promise<T>, next: (value: T) => R | Promise<R>):
 }
 
 /** The value, or undefined when it is not there after `remainingMs`. */
-function withDeadline<T>(value: T | Promise<T>, remainingMs: number): T | Promise<T | undefined> {
-  if (!(value instanceof Promise)) return value;
+function withDeadline<T>(value: Promise<T>, remainingMs: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
     timer = setTimeout(resolve, Math.max(0, remainingMs), undefined);

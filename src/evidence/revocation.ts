@@ -9,12 +9,9 @@ import { pairKey, type Revocations } from './data-files.js';
 export function findRevocation(caller: Caller, revocations: Revocations): Refusal | undefined {
   const { peer, token } = caller;
   if (token !== undefined) {
-    if (token.jti !== undefined && revocations.tokens.has(pairKey(token.issuer, token.jti))) {
-      return revoked('the token');
-    }
-    if (token.keyId !== undefined && revocations.keys.has(pairKey(token.issuer, token.keyId))) {
+    if (isListed(revocations.tokens, token.issuer, token.jti)) return revoked('the token');
+    if (isListed(revocations.keys, token.issuer, token.keyId))
       return revoked('the key of the token');
-    }
   }
   const sha256 = (peer?.certificate ?? caller.certificate)?.sha256;
   if (sha256 !== undefined && revocations.certificates.has(sha256))
@@ -25,6 +22,10 @@ export function findRevocation(caller: Caller, revocations: Revocations): Refusa
     if (before !== undefined && isIssuedBefore(caller, id, before)) return revoked(id);
   }
   return undefined;
+}
+
+function isListed(list: ReadonlySet<string>, issuer: string, id: string | undefined): boolean {
+  return list.size > 0 && id !== undefined && list.has(pairKey(issuer, id));
 }
 
 function revoked(what: string): Refusal {

@@ -49,6 +49,8 @@ function readLine(header: string, lines: readonly string[]): Credential | undefi
 }
 
 function readAuthorization(line: string): Credential | undefined | Refusal {
+  const plain = readPlainBearer(line);
+  if (plain !== undefined) return { header: 'authorization', scheme: 'bearer', token: plain };
   const schemes = line.match(/(?:^|,)\s*(?:bearer|dpop)(?![a-z0-9-])/gi) ?? [];
   if (schemes.length === 0) {
     return isList(line) ? ambiguous('authorization has two values') : undefined;
@@ -59,6 +61,15 @@ function readAuthorization(line: string): Credential | undefined | Refusal {
   if (token === '') return malformed('authorization is not a scheme, blanks and a token');
   const scheme = name.toLowerCase() === 'dpop' ? 'dpop' : 'bearer';
   return { header: 'authorization', scheme, token };
+}
+
+const bearer = 'Bearer ';
+
+/** The token of `Bearer`, one blank and a token: what nearly all send, read without a pattern. */
+function readPlainBearer(line: string): string | undefined {
+  if (!line.startsWith(bearer) || line.includes(',')) return undefined;
+  const token = line.slice(bearer.length);
+  return /^[\w.-]+$/.test(token) ? token : undefined;
 }
 
 /** `name=value`, as the parameters of Digest and of its kin (RFC 9110 §11.2) are separated by commas. */

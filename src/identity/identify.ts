@@ -112,7 +112,7 @@ function isPlain(
 }
 
 function withToken(peer: Peer, { identity }: VerifiedToken, proof: TokenIdentity['proof']): Caller {
-  return toCaller(peer, { ...identity, proof });
+  return toCaller(peer, proof === 'none' ? identity : { ...identity, proof });
 }
 
 function toCaller({ identity, certificate }: Peer, token: TokenIdentity | undefined): Caller {

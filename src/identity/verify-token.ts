@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Refusal } from '../errors.js';
 import { isJsonObject, type JsonObject, member } from '../json/json-value.js';
 import type { BundleSource, KeySet, KeySource } from '../trust/key-source.js';
@@ -29,7 +29,8 @@ export interface TokenOptions {
 
 /** A verified token before its proof of possession. */
 export interface VerifiedToken {
-  readonly identity: Omit<TokenIdentity, 'proof'>;
+  /** As long as nothing is proven of who holds its key. */
+  readonly identity: TokenIdentity;
   readonly notBefore: number | undefined;
   readonly toleranceMs: number;
   readonly singleUse: boolean;
@@ -98,7 +99,7 @@ export function createTokenVerifier(options: TokenOptions): TokenVerifier {
 }
 
 function digest(text: string): string {
-  return createHash('sha256').update(text).digest('base64url');
+  return hash('sha256', text, 'base64url');
 }
 
 function forgetOldest(cache: Map<string, Cached>): void {
@@ -248,8 +249,9 @@ function describe(
     keyId: verified.keyId,
     issuedAt: verified.issuedAt,
     expiresAt: verified.expiresAt,
+    proof: 'none',
     header: credential.header,
-  };
+  } as const;
   return {
     identity,
     notBefore: verified.notBefore,

@@ -12,19 +12,14 @@ export function answerCheck(
   options: ServerOptions,
   reply: (answer: Uint8Array) => void,
 ): void {
-  const { lastResort } = options;
-  attempt(handle, request, timeoutMs, options).then(
-    (answer) => reply(answer.length === 0 ? lastResort : answer),
-    () => reply(lastResort),
-  );
-}
-
-/** Also a handler that throws before it has made its promise ends in a rejection. */
-async function attempt(
-  handle: CheckHandler,
-  request: Uint8Array,
-  timeoutMs: number | undefined,
-  { maxMessageBytes, lastResort }: ServerOptions,
-): Promise<Uint8Array> {
-  return request.length > maxMessageBytes ? lastResort : handle(request, timeoutMs);
+  const { maxMessageBytes, lastResort } = options;
+  const send = (answer: Uint8Array) => reply(answer.length === 0 ? lastResort : answer);
+  let answer: Uint8Array | Promise<Uint8Array> = lastResort;
+  try {
+    if (request.length <= maxMessageBytes) answer = handle(request, timeoutMs);
+  } catch {
+    // The last resort stands.
+  }
+  if (answer instanceof Promise) answer.then(send, () => reply(lastResort));
+  else send(answer);
 }

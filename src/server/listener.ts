@@ -4,9 +4,12 @@ import type { Door } from './door.js';
 /**
  * Answers one Check: CheckRequest bytes in, CheckResponse bytes out. `timeoutMs` is what is left of
  * the caller's own patience (grpc-timeout), undefined when it named none. By its contract it never
- * rejects and never gives nothing; `answerCheck` holds it to that.
+ * throws, rejects or gives nothing; `answerCheck` holds it to that.
  */
-export type CheckHandler = (request: Uint8Array, timeoutMs?: number) => Promise<Uint8Array>;
+export type CheckHandler = (
+  request: Uint8Array,
+  timeoutMs?: number,
+) => Uint8Array | Promise<Uint8Array>;
 
 export type ServingAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }

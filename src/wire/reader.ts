@@ -14,6 +14,7 @@ export const wire = {
 /** Deepest nesting that is read; the Structs in a CheckRequest have a smaller bound of their own. */
 const maxDepth = 250;
 const maxVarintBytes = 10;
+const shortBytes = 48;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
@@ -24,7 +25,6 @@ export class Reader {
   readonly #bytes: Buffer;
   /** The whole message as ISO 8859-1, of which every text in it is a part. */
   readonly #text: string;
-  readonly #isAscii: boolean;
   #at = 0;
   #end: number;
   #depth = 0;
@@ -34,7 +34,6 @@ export class Reader {
   constructor(bytes: Uint8Array) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#text = this.#bytes.toString('latin1');
-    this.#isAscii = isAscii(bytes);
     this.#end = bytes.length;
   }
 
@@ -78,14 +77,19 @@ export class Reader {
   string(): string {
     this.#expect(wire.delimited);
     const start = this.#take(this.#length());
-    if (this.#isAscii) return this.#text.substring(start, this.#at);
-    const part = this.#bytes.subarray(start, this.#at);
-    if (isAscii(part)) return this.#text.substring(start, this.#at);
+    if (this.#isAscii(start)) return this.#text.substring(start, this.#at);
     try {
-      return utf8.decode(part);
+      return utf8.decode(this.#bytes.subarray(start, this.#at));
     } catch {
       return malformed('a string is not UTF-8');
     }
+  }
+
+  /** Whether all from `start` to where it stands is ASCII; a call of the library pays for long texts alone. */
+  #isAscii(start: number): boolean {
+    if (this.#at - start > shortBytes) return isAscii(this.#bytes.subarray(start, this.#at));
+    for (let at = start; at < this.#at; at += 1) if ((this.#bytes[at] ?? 0) > 127) return false;
+    return true;
   }
 
   /** Bytes, each as the character of its number (ISO 8859-1). */
@@ -174,6 +178,11 @@ export class Reader {
     if (first < 128 && this.#at < this.#end) {
       this.#at += 1;
       return first;
+    }
+    const second = this.#bytes[this.#at + 1] ?? 0;
+    if (second < 128 && this.#at + 1 < this.#end) {
+      this.#at += 2;
+      return (second << 7) | (first & 127);
     }
     const { high, low } = this.#int64();
     return high * 2 ** 32 + low;
