@@ -14,7 +14,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 )
 
-// What tokens and certificates are held to: the first line of the input.
+// What tokens and certificates are held to from here on: a line with bundles, which has no answer.
 type trust struct {
 	Audience []string                 `json:"audience"`
 	Bundles  map[string]encodedBundle `json:"bundles"`
@@ -45,13 +45,14 @@ type answer struct {
 // Answers each line with what go-spiffe's own validators say of it.
 func judge(in io.Reader, out io.Writer) error {
 	jwts, x509s := jwtbundle.NewSet(), x509bundle.NewSet()
-	var held *trust
+	var held trust
 	return lines(in, func(line []byte) error {
-		if held == nil {
-			held = &trust{}
-			if err := json.Unmarshal(line, held); err != nil {
-				return err
-			}
+		var given trust
+		if err := json.Unmarshal(line, &given); err != nil {
+			return err
+		}
+		if given.Bundles != nil {
+			held, jwts, x509s = given, jwtbundle.NewSet(), x509bundle.NewSet()
 			return load(held, jwts, x509s)
 		}
 		var asked question
@@ -66,7 +67,7 @@ func judge(in io.Reader, out io.Writer) error {
 	})
 }
 
-func load(held *trust, jwts *jwtbundle.Set, x509s *x509bundle.Set) error {
+func load(held trust, jwts *jwtbundle.Set, x509s *x509bundle.Set) error {
 	for name, bundle := range held.Bundles {
 		domain, err := spiffeid.TrustDomainFromString(name)
 		if err != nil {

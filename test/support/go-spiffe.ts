@@ -20,6 +20,8 @@ export interface GoQuestion {
   readonly value: string;
   /** For a certificate: seconds since the epoch, when it is not now. */
   readonly at?: number;
+  /** Counts for this question and those behind it. */
+  readonly trust?: GoTrust;
 }
 
 /** Go-spiffe's opinion: the id it read, or why there is none. */
@@ -62,17 +64,13 @@ export function buildGoSpiffe(): string {
 }
 
 /** Asks go-spiffe's validators, all questions in one run. */
-export function askGo(
-  program: string,
-  { audience, bundles }: GoTrust,
-  questions: readonly GoQuestion[],
-): readonly GoAnswer[] {
-  const encoded = Object.entries(bundles).map(([name, { jwks, authorities }]) => [
-    name,
-    { jwks, authorities: Buffer.from(authorities).toString('base64') },
-  ]);
-  const first = { audience, bundles: Object.fromEntries(encoded) };
-  const input = [first, ...questions].map((line) => `${JSON.stringify(line)}\n`).join('');
+export function askGo(program: string, questions: readonly GoQuestion[]): readonly GoAnswer[] {
+  const input = questions
+    .flatMap(({ trust, ...question }) =>
+      trust === undefined ? [question] : [lineOf(trust), question],
+    )
+    .map((line) => `${JSON.stringify(line)}\n`)
+    .join('');
   const { stdout, stderr, status } = spawnSync(program, ['judge'], {
     input,
     encoding: 'utf8',
@@ -82,6 +80,14 @@ export function askGo(
   const answers = stdout.split('\n').filter((line) => line !== '');
   if (status !== 0 || answers.length !== questions.length) throw new Error(`go-spiffe: ${stderr}`);
   return answers.map((line) => JSON.parse(line));
+}
+
+function lineOf({ audience, bundles }: GoTrust): object {
+  const encoded = Object.entries(bundles).map(([name, { jwks, authorities }]) => [
+    name,
+    { jwks, authorities: Buffer.from(authorities).toString('base64') },
+  ]);
+  return { audience, bundles: Object.fromEntries(encoded) };
 }
 
 /** What the official client gets of each method of a Workload API; does not block this process. */
