@@ -31,8 +31,11 @@ export function readXfcc(
   }
   const id = readPrincipal(uris[0]?.value ?? '', trustDomains);
   if (id === undefined || id instanceof Refusal) return id;
-  const sha256 = hashes[0]?.value.toLowerCase() ?? '';
-  const certificate = /^[0-9a-f]{64}$/.test(sha256) ? { sha256, notBefore: undefined } : undefined;
+  const sha256 = hashes[0]?.value.toLowerCase();
+  if (sha256 !== undefined && !/^[0-9a-f]{64}$/.test(sha256)) {
+    return invalid('the hash in x-forwarded-client-cert is no SHA-256');
+  }
+  const certificate = sha256 === undefined ? undefined : { sha256, notBefore: undefined };
   return { spiffeId: id, certificate };
 }
 

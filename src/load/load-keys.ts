@@ -57,7 +57,7 @@ export class Keys {
       algorithms,
       refreshMs: jwks.refresh,
       staleMaxMs: jwks.staleMax,
-      nowMs: this.#clocks.nowMs,
+      nowMs: this.#clocks.monotonicMs,
       random: Math.random,
     });
     this.#remotes.set(key, { name, source });

@@ -13,7 +13,7 @@ export interface RemoteJwksOptions {
   readonly refreshMs: number;
   /** How much longer the last good set is used while fetching fails. */
   readonly staleMaxMs: number;
-  /** Epoch milliseconds. */
+  /** Milliseconds of a clock that does not step back, so that no step keeps old keys longer. */
   readonly nowMs: () => number;
   /** 0 ≤ x < 1, for jitter. */
   readonly random: () => number;
