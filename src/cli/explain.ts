@@ -155,7 +155,13 @@ export async function explainRequest(
 ): Promise<Explanation> {
   const seen: Seen = {};
   const judged: [Candidate, RuleVerdict][] = [];
-  const own = { ...snapshot, replay: memoryStore(1000, () => nowMs) };
+  const own = {
+    ...snapshot,
+    replay: memoryStore(
+      () => 1000,
+      () => nowMs,
+    ),
+  };
   const decision = await judge(bytes, own, nowMs, seen, (candidate, verdict) =>
     judged.push([candidate, verdict]),
   );

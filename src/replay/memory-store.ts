@@ -10,10 +10,10 @@ const bucketMs = 1000;
 /**
  * Single use within one process. When it is full it refuses and never forgets an entry before its
  * time; its clock never steps back, so no entry is revived. It forgets everything at a restart.
- * @param maxEntries how many credentials it remembers at once
+ * @param maxEntries how many credentials it remembers at once; asked each time
  * @param nowMs epoch milliseconds
  */
-export function memoryStore(maxEntries: number, nowMs: () => number): ReplayStore {
+export function memoryStore(maxEntries: () => number, nowMs: () => number): ReplayStore {
   const entries = new Map<string, Entry>();
   // Keys by the second in which they may be forgotten, so that forgetting never walks all entries.
   const buckets = new Map<number, string[]>();
@@ -37,8 +37,8 @@ export function memoryStore(maxEntries: number, nowMs: () => number): ReplayStor
       if (known !== undefined && known.untilMs > now) {
         return known.request === request ? 'again' : 'used';
       }
-      if (known === undefined && entries.size >= maxEntries) forgetExpired();
-      if (known === undefined && entries.size >= maxEntries) return 'unavailable';
+      if (known === undefined && entries.size >= maxEntries()) forgetExpired();
+      if (known === undefined && entries.size >= maxEntries()) return 'unavailable';
       entries.set(credential, { request, untilMs });
       const bucket = Math.floor(untilMs / bucketMs);
       const keys = buckets.get(bucket);

@@ -98,6 +98,25 @@ const rows: readonly { name: string; trust: string; want: string }[] = [
   },
 ];
 
+describe('the address to listen on', () => {
+  const said = (listen: string) => {
+    const parsed = parseConfig('c.yaml', `version: 1\nlisten: ${listen}\npolicies: [p/]\n`, {});
+    return 'config' in parsed ? 'good' : parsed.map(({ code }) => code).join();
+  };
+  const addresses: readonly [string, string][] = [
+    ['127.0.0.1:9191', 'good'],
+    ['127.9.9.9:9191', 'good'],
+    ['"[::1]:9191"', 'good'],
+    ['localhost:9191', 'good'],
+    ['unix:///run/a.sock', 'good'],
+    ['0.0.0.0:9191', 'open_address'],
+    ['127.evil.example:9191', 'open_address'],
+  ];
+  for (const [listen, want] of addresses) {
+    it(`${listen} without tls: ${want}`, () => expect(said(listen)).to.equal(want));
+  }
+});
+
 describe('the trust section', () => {
   for (const { name, trust, want } of rows) {
     it(`${name}: ${want}`, () => expect(faults(trust)).to.equal(want));

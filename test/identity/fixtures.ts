@@ -174,7 +174,12 @@ type Settings = Partial<Omit<IdentityOptions, 'peer' | 'token' | 'dpop'>> & {
 /** An identifier over real keys and a real store, with one issuer `corp` and the domain prod.example. */
 export function identifierOf({ peer, token, dpop, ...changes }: Settings = {}) {
   const trustDomains = new Set(['prod.example']);
-  const replay = changes.replay ?? memoryStore(100, () => nowMs);
+  const replay =
+    changes.replay ??
+    memoryStore(
+      () => 100,
+      () => nowMs,
+    );
   return createIdentifier({
     onInvalidToken: 'deny',
     replay,

@@ -86,7 +86,10 @@ describe('a token for single use', () => {
   const once = (size = 100) =>
     identifierOf({
       token: { issuers: [issuerOf({ singleUse: true })] },
-      replay: memoryStore(size, () => nowMs),
+      replay: memoryStore(
+        () => size,
+        () => nowMs,
+      ),
     });
 
   it('is accepted by one request, and again when Envoy delivers the same Check', async () => {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { until } from '../../examples/quickstart/sidecar.js';
@@ -6,10 +6,14 @@ import { reserve } from '../../examples/quickstart/workplace.js';
 import { memoryStore } from '../../src/replay/memory-store.js';
 import type { ReplayStore, Spent } from '../../src/replay/replay-store.js';
 import { valkeyStore } from '../../src/replay/valkey-store.js';
+import { describeRedis, killRedis, startRedis } from '../support/redis.js';
 
 describe('the memory store', () => {
   it('gives a credential to one request, and again to the same', () => {
-    const store = memoryStore(10, () => 1000);
+    const store = memoryStore(
+      () => 10,
+      () => 1000,
+    );
     expect(store.spend('a', 'r1', 5000)).to.equal('first');
     expect(store.spend('a', 'r1', 5000)).to.equal('again');
     expect(store.spend('a', 'r2', 5000)).to.equal('used');
@@ -17,7 +21,10 @@ describe('the memory store', () => {
 
   it('refuses when it is full, and never forgets an entry before its time', () => {
     let now = 1000;
-    const store = memoryStore(2, () => now);
+    const store = memoryStore(
+      () => 2,
+      () => now,
+    );
     expect(store.spend('a', 'r', 5000)).to.equal('first');
     expect(store.spend('b', 'r', 9000)).to.equal('first');
     expect(store.spend('c', 'r', 9000)).to.equal('unavailable');
@@ -29,23 +36,22 @@ describe('the memory store', () => {
 
   it('revives nothing when the clock steps back (B7)', () => {
     let now = 10_000;
-    const store = memoryStore(10, () => now);
+    const store = memoryStore(
+      () => 10,
+      () => now,
+    );
     expect(store.spend('a', 'r', 12_000)).to.equal('first');
     now = 1000;
     expect(store.spend('a', 'x', 12_000)).to.equal('used');
   });
 });
 
-/** Debian's redis-server speaks the protocol; CI installs it, so there its absence is a failure. */
-const isThere = spawnSync('redis-server', ['--version']).error === undefined;
-const suite = isThere || process.env['CI'] === 'true' ? describe : describe.skip;
-
-suite(`the Valkey store${isThere ? '' : ' (left out: there is no redis-server on the PATH)'}`, () => {
+describeRedis('the Valkey store', () => {
   let server: ChildProcess;
   let port = 0;
   const stores: ReplayStore[] = [];
   const open = () => {
-    const store = valkeyStore(`redis://127.0.0.1:${port}`, Date.now);
+    const store = valkeyStore(`redis://127.0.0.1:${port}`, Date.now, 1000);
     stores.push(store);
     return store;
   };
@@ -54,16 +60,13 @@ suite(`the Valkey store${isThere ? '' : ' (left out: there is no redis-server on
 
   before(async function () {
     this.timeout(20_000);
-    expect(isThere, 'redis-server is needed: apt-get install redis-server').to.equal(true);
     [port = 0] = await reserve(1);
-    server = spawn('redis-server', [
-      ...['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-    ]);
+    server = startRedis(port);
     const probe = open();
     await until(() => isUp(probe), 'the store did not start');
   });
   after(async () => {
-    server.kill();
+    await killRedis(server);
     for (const store of stores) await store.close();
   });
 
@@ -84,10 +87,9 @@ suite(`the Valkey store${isThere ? '' : ' (left out: there is no redis-server on
   it('is unavailable when the server is gone, and back when it is', async () => {
     const store = open();
     await until(() => isUp(store), 'the store did not connect');
-    server.kill('SIGKILL');
-    await new Promise((resolve) => server.once('close', resolve));
+    await killRedis(server);
     expect(await store.spend('x', 'r', Date.now() + 1000)).to.equal('unavailable');
-    server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '']);
+    server = startRedis(port);
     await until(() => isUp(store), 'the store did not come back');
   });
 });
