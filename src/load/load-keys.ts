@@ -57,6 +57,7 @@ export class Keys {
       algorithms,
       refreshMs: jwks.refresh,
       staleMaxMs: jwks.staleMax,
+      timeoutMs: 5_000,
       nowMs: this.#clocks.monotonicMs,
       random: Math.random,
     });
