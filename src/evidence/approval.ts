@@ -80,6 +80,7 @@ async function verifyApproval(
   const { jti, keyId, subject, claims, expiresAt } = verified;
   if (jti === undefined || verified.issuedAt === undefined)
     return invalid('it has no jti or no iat');
+  if (Object.hasOwn(claims, 'cnf')) return invalid('it is bound to a key, which is not checked');
   const isRevoked =
     revocations.tokens.has(pairKey(board.name, jti)) ||
     (keyId !== undefined && revocations.keys.has(pairKey(board.name, keyId)));

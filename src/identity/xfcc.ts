@@ -56,7 +56,13 @@ export function parseXfcc(text: string): readonly (readonly XfccPair[])[] | stri
   let at = 0;
   for (;;) {
     const equals = text.indexOf('=', at);
-    const key = equals < 0 ? '' : text.slice(at, equals).trim().toLowerCase();
+    const key =
+      equals < 0
+        ? ''
+        : text
+            .slice(at, equals)
+            .replace(/^[ \t]+/, '')
+            .toLowerCase();
     if (!knownKeys.has(key)) return 'x-forwarded-client-cert has a pair that is none of its own';
     const read =
       text[equals + 1] === '"' ? readQuoted(text, equals + 2) : readPlain(text, equals + 1);

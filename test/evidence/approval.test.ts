@@ -58,6 +58,11 @@ const rows: readonly { name: string; claims?: object; header?: object; want: str
     claims: { grant: { ...grant, paths: ['/payments/*.json'] } },
     want: 'approval_invalid',
   },
+  {
+    name: 'that is bound to a key, which nobody here checks',
+    claims: { cnf: { jkt: 'x' } },
+    want: 'approval_invalid',
+  },
   { name: 'of another type', header: { typ: 'at+jwt', kid: 'board-1' }, want: 'approval_invalid' },
 ];
 
