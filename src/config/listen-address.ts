@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /** Where a server listens: a TCP address, or a unix socket's path. */
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -20,5 +22,7 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
 
 export function isLoopback(address: ListenAddress): boolean {
   if (address.kind === 'unix') return true;
-  return address.host === 'localhost' || address.host === '::1' || /^127\./.test(address.host);
+  const { host } = address;
+  // A name may begin with "127." as well, and be anywhere.
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }

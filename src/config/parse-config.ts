@@ -87,6 +87,7 @@ function checkIssuers(config: Config, say: Say): void {
       }
       seen.set(issuer.name, `trust.${list}[${index}]`);
       checkJwks(issuer.jwks, issuer.issuer, [...path, 'jwks'], say);
+      if (list === 'jwt') checkTypes(issuer.types ?? [], [...path, 'types'], say);
     }
   }
   const identity = config.trust.jwt.map(({ issuer, header }) => `${header} ${issuer}`);
@@ -95,6 +96,25 @@ function checkIssuers(config: Config, say: Say): void {
       say(['trust', 'jwt', index, 'issuer'], 'duplicate_issuer', 'this issuer is configured twice');
     }
   }
+}
+
+/** Kinds of JWT that say something and give no access: nobody may be let in by one (BCP 225 §3.12). */
+const refusedTypes: readonly string[] = [
+  ...['wit+jwt', 'wpt+jwt', 'dpop+jwt', 'secevent+jwt', 'logout+jwt', 'statuslist+jwt'],
+  ...['txntoken+jwt', 'nhi-approval+jwt'],
+];
+
+function checkTypes(types: readonly string[], path: Path, say: Say): void {
+  for (const [index, type] of types.entries()) {
+    const short = type.toLowerCase().replace(/^application\//, '');
+    if (!refusedTypes.includes(short)) continue;
+    say([...path, index], 'refused_type', `a token of type ${short} gives no access`);
+  }
+}
+
+/** An external base URL that `htu` may name: a request's path is put behind it as it is. */
+function isOrigin(text: string): boolean {
+  return /^https?:\/\/[^/?#@\\\s]+(?:\/[^/?#\\\s]+)*$/i.test(text) && URL.canParse(text);
 }
 
 function checkJwks({ url, discovery }: JwksConfig, issuer: string, path: Path, say: Say): void {
@@ -118,6 +138,12 @@ function checkRest(config: Config, say: Say): void {
   }
   if (config.replay.store === 'valkey' && config.replay.url === undefined) {
     say(['replay'], 'missing', 'the store valkey needs a url: redis://host:port');
+  }
+  for (const [index, origin] of config.trust.dpop.origins.entries()) {
+    if (isOrigin(origin)) continue;
+    const message =
+      'an origin is a scheme and a host, without a "/" at its end: https://api.example';
+    say(['trust', 'dpop', 'origins', index], 'bad_origin', message);
   }
   for (const key of Object.keys(config.data)) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) {

@@ -1,8 +1,8 @@
 import { Refusal } from '../errors.js';
-import { type Caller, callerIds } from '../identity/caller.js';
+import { barrableIds, type Caller, callerIds } from '../identity/caller.js';
 import { type CompactJws, parseCompactJws } from '../identity/compact-jws.js';
 import { type JwtRules, verifyJwt } from '../identity/verify-jwt.js';
-import { isJsonObject, type JsonObject, type JsonValue, member } from '../json/json-value.js';
+import { isJsonObject, type JsonValue, member } from '../json/json-value.js';
 import type { Headers, HttpRequest } from '../request/request.js';
 import { matchTemplate, parseTemplate } from '../request/template.js';
 import type { KeySource } from '../trust/key-source.js';
@@ -80,6 +80,7 @@ async function verifyApproval(
   const { jti, keyId, subject, claims, expiresAt } = verified;
   if (jti === undefined || verified.issuedAt === undefined)
     return invalid('it has no jti or no iat');
+  if (Object.hasOwn(claims, 'cnf')) return invalid('it is bound to a key, which is not checked');
   const isRevoked =
     revocations.tokens.has(pairKey(board.name, jti)) ||
     (keyId !== undefined && revocations.keys.has(pairKey(board.name, keyId)));
@@ -131,9 +132,7 @@ export function approvalCovers(
   if (!from.includes(approval.board)) return mismatch(`the approval is by ${approval.board}`);
   const ids = callerIds(caller);
   if (!ids.includes(approval.subject)) return mismatch('the approval is for another caller');
-  if (ids.includes(approval.approver) || actsAs(caller.token?.actor, approval.approver)) {
-    return invalid('the caller approved itself');
-  }
+  if (isCaller(caller, approval.approver)) return invalid('the caller approved itself');
   if (!approval.methods.includes(request.method)) {
     return mismatch('the approval is for another method');
   }
@@ -142,6 +141,9 @@ export function approvalCovers(
   return isForPath ? undefined : mismatch('the approval is for another path');
 }
 
-function actsAs(actor: JsonObject | undefined, approver: string): boolean {
-  return member(actor, 'sub') === approver;
+/** The approver may be named with its issuer, like a caller, or without. */
+function isCaller(caller: Caller, approver: string): boolean {
+  const { token } = caller;
+  const bare = [token?.subject, member(token?.actor, 'sub')];
+  return barrableIds(caller).includes(approver) || bare.includes(approver);
 }

@@ -1,5 +1,5 @@
 import { Refusal } from '../errors.js';
-import { type Caller, callerIds } from '../identity/caller.js';
+import { barrableIds, type Caller, callerIds } from '../identity/caller.js';
 import type { JsonObject } from '../json/json-value.js';
 import type { PostureRequirement } from '../policy/policy-set.js';
 import type { Posture } from './data-files.js';
@@ -7,11 +7,12 @@ import { isIssuedBefore } from './revocation.js';
 
 /**
  * Refuses a caller any of whose identities the posture file lists as anything but active, or with a
- * leaked secret, or with a credential older than `notBefore`: everywhere, whatever a rule asks.
+ * leaked secret, or with a credential older than `notBefore`: everywhere, whatever a rule asks. The
+ * actor that uses a token counts like the token's subject.
  */
 export function judgePosture(caller: Caller, posture: Posture | undefined): Refusal | undefined {
   if (posture === undefined) return undefined;
-  for (const id of callerIds(caller)) {
+  for (const id of barrableIds(caller)) {
     const entry = posture.identities.get(id);
     if (entry === undefined) continue;
     if (entry.status !== 'active') return refused(`the posture of ${id} is ${entry.status}`);

@@ -1,10 +1,10 @@
 import { Refusal } from '../errors.js';
-import { type Caller, callerIds } from '../identity/caller.js';
+import { actorIds, barrableIds, type Caller } from '../identity/caller.js';
 import { pairKey, type Revocations } from './data-files.js';
 
 /**
  * Whether anything that the caller showed is revoked: its token, the key that signed it, its
- * certificate, or one of its identities. Asked on every Check, behind every cache.
+ * certificate, one of its identities or the actor that uses its token. Asked on every Check, behind every cache.
  */
 export function findRevocation(caller: Caller, revocations: Revocations): Refusal | undefined {
   const { peer, token } = caller;
@@ -17,7 +17,7 @@ export function findRevocation(caller: Caller, revocations: Revocations): Refusa
   if (sha256 !== undefined && revocations.certificates.has(sha256))
     return revoked('the certificate');
   if (revocations.identities.size === 0) return undefined;
-  for (const id of callerIds(caller)) {
+  for (const id of barrableIds(caller)) {
     const before = revocations.identities.get(id);
     if (before !== undefined && isIssuedBefore(caller, id, before)) return revoked(id);
   }
@@ -38,5 +38,6 @@ function revoked(what: string): Refusal {
  */
 export function isIssuedBefore({ peer, token }: Caller, id: string, seconds: number): boolean {
   if (peer?.spiffeId.text === id && (peer.certificate?.notBefore ?? -1) < seconds) return true;
-  return token?.id === id && (token.issuedAt ?? -1) < seconds;
+  const isByToken = token?.id === id || (token !== undefined && actorIds(token).includes(id));
+  return isByToken && (token?.issuedAt ?? -1) < seconds;
 }

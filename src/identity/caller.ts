@@ -1,4 +1,4 @@
-import type { JsonObject } from '../json/json-value.js';
+import { type JsonObject, member } from '../json/json-value.js';
 
 /** Who asks, after every credential in the request was verified. Neither set: no identity. */
 export interface Caller {
@@ -61,4 +61,24 @@ export function callerIds(caller: Caller): readonly string[] {
   if (caller.peer !== undefined) ids.push(caller.peer.spiffeId.text);
   if (caller.token !== undefined) ids.push(caller.token.id);
   return ids;
+}
+
+/**
+ * Every id by which the caller may be barred: its own, and that of the actor that uses its token
+ * (RFC 8693 §4.1, the outermost `act`), since that is who sends the request.
+ */
+export function barrableIds(caller: Caller): readonly string[] {
+  return caller.token?.actor === undefined
+    ? callerIds(caller)
+    : [...callerIds(caller), ...actorIds(caller.token)];
+}
+
+/** `issuerName:subject` of an actor that the token's issuer vouches for; a SPIFFE id is its own. */
+export function actorIds({ actor, issuer, claims }: TokenIdentity): readonly string[] {
+  const subject = member(actor, 'sub');
+  if (typeof subject !== 'string') return [];
+  const isSpiffe = subject.startsWith('spiffe://');
+  const of = member(actor, 'iss') ?? member(claims, 'iss');
+  const isOwn = of === member(claims, 'iss');
+  return [...(isSpiffe ? [subject] : []), ...(isOwn ? [`${issuer}:${subject}`] : [])];
 }

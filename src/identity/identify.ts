@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Refusal } from '../errors.js';
+import { member } from '../json/json-value.js';
 import type { ReplayStore } from '../replay/replay-store.js';
 import type { Request } from '../request/request.js';
 import type { Caller, TokenIdentity } from './caller.js';
@@ -73,7 +74,8 @@ export function createIdentifier(options: IdentityOptions): Identifier {
     { identity, toleranceMs }: VerifiedToken,
     context: IdentifyContext,
   ): Promise<Refusal | undefined> => {
-    const name = JSON.stringify(['token', identity.issuer, identity.jti]);
+    // By `iss`, not by its configured name: two entries for one issuer spend the same token once.
+    const name = JSON.stringify(['token', member(identity.claims, 'iss') ?? null, identity.jti]);
     const credential = createHash('sha256').update(name).digest('base64url');
     const untilMs = identity.expiresAt * 1000 + toleranceMs;
     const spent = await options.replay.spend(credential, context.requestDigest(), untilMs);

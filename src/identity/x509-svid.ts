@@ -3,9 +3,13 @@ import { AsnConvert } from '@peculiar/asn1-schema';
 import {
   Certificate as AsnCertificate,
   BasicConstraints,
+  ExtendedKeyUsage,
+  type GeneralName,
   id_ce_basicConstraints,
+  id_ce_extKeyUsage,
   id_ce_keyUsage,
   id_ce_subjectAltName,
+  id_kp_clientAuth,
   KeyUsage,
   KeyUsageFlags,
   SubjectAlternativeName,
@@ -13,18 +17,24 @@ import {
 import { Refusal } from '../errors.js';
 import type { BundleSource } from '../trust/key-source.js';
 import type { SpiffeId } from './caller.js';
+import { extension, extensionFault, type Tbs } from './x509-extensions.js';
+import { isIssuedBy, isShortRsa } from './x509-issuer.js';
 
 /** What X509-SVID rules look at, read once per certificate. Seconds since the epoch. */
 export interface Certificate {
   readonly uris: readonly string[];
+  readonly names: readonly GeneralName[];
   readonly notBefore: number;
   readonly notAfter: number;
   readonly sha256: string;
   /** Why it is no leaf that may authenticate (X509-SVID §4); undefined when it is one. */
   readonly leafFault: string | undefined;
   readonly certificate: NodeCertificate;
+  readonly asn: AsnCertificate;
 }
 
+/** RFC 5280 §4.2.1.12: clientAuth, anyExtendedKeyUsage. */
+const clientPurposes: readonly string[] = [id_kp_clientAuth, '2.5.29.37.0'];
 const maxPemLength = 64 * 1024;
 
 /**
@@ -38,17 +48,21 @@ export function parseCertificate(encodedPem: string): Certificate | Refusal {
       ? encodedPem
       : decodeURIComponent(encodedPem);
     const node = new NodeCertificate(pem);
-    const { tbsCertificate } = AsnConvert.parse(node.raw, AsnCertificate);
-    const ids = (tbsCertificate.extensions ?? []).map(({ extnID }) => extnID);
-    if (new Set(ids).size < ids.length) return invalid('the certificate has an extension twice');
-    const names = extension(tbsCertificate, id_ce_subjectAltName, SubjectAlternativeName);
+    const asn = AsnConvert.parse(node.raw, AsnCertificate);
+    const { tbsCertificate } = asn;
+    const fault = extensionFault(tbsCertificate);
+    if (fault !== undefined) return invalid(fault);
+    const alternative = extension(tbsCertificate, id_ce_subjectAltName, SubjectAlternativeName);
+    const names = [...(alternative?.value ?? [])];
     return {
-      uris: [...(names?.value ?? [])].flatMap((name) => name.uniformResourceIdentifier ?? []),
+      uris: names.flatMap((name) => name.uniformResourceIdentifier ?? []),
+      names,
       notBefore: Math.floor(tbsCertificate.validity.notBefore.getTime().getTime() / 1000),
       notAfter: Math.floor(tbsCertificate.validity.notAfter.getTime().getTime() / 1000),
       sha256: node.fingerprint256.replaceAll(':', '').toLowerCase(),
       leafFault: leafFault(tbsCertificate, node),
       certificate: node,
+      asn,
     };
   } catch {
     return invalid('the certificate cannot be read');
@@ -57,18 +71,6 @@ export function parseCertificate(encodedPem: string): Certificate | Refusal {
 
 function invalid(detail: string): Refusal {
   return new Refusal('peer_invalid', detail);
-}
-
-type Tbs = AsnCertificate['tbsCertificate'];
-
-function extension<T>(
-  tbs: Tbs,
-  id: string,
-  type: new () => T,
-): { value: T; critical: boolean } | undefined {
-  const found = tbs.extensions?.find(({ extnID }) => extnID === id);
-  if (found === undefined) return undefined;
-  return { value: AsnConvert.parse(found.extnValue, type), critical: found.critical };
 }
 
 /** X509-SVID §4: the constraints of a leaf. */
@@ -81,10 +83,11 @@ function leafFault(tbs: Tbs, node: NodeCertificate): string | undefined {
   const forbidden = KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign;
   if ((flags & forbidden) !== 0) return 'the certificate may sign certificates';
   if ((flags & KeyUsageFlags.digitalSignature) === 0) return 'the certificate may not sign';
-  const { asymmetricKeyType, asymmetricKeyDetails } = node.publicKey;
-  if (asymmetricKeyType === 'rsa' && (asymmetricKeyDetails?.modulusLength ?? 0) < 2048) {
-    return 'the RSA key has fewer than 2048 bits';
+  const purposes = extension(tbs, id_ce_extKeyUsage, ExtendedKeyUsage);
+  if (purposes !== undefined && ![...purposes.value].some((id) => clientPurposes.includes(id))) {
+    return 'the certificate is not for clients';
   }
+  if (isShortRsa(node)) return 'the RSA key has fewer than 2048 bits';
   return undefined;
 }
 
@@ -103,10 +106,9 @@ export function checkSvid(
   if (outdated !== undefined) return outdated;
   const authorities = bundles?.x509Authorities(id.trustDomain);
   if (authorities === undefined || authorities instanceof Refusal) return authorities;
-  const isIssued = issuersOf(certificate, authorities).some(
-    ({ fromMs, toMs }) => nowMs >= fromMs && nowMs <= toMs,
-  );
-  return isIssued ? undefined : invalid('no authority of the trust domain issued the certificate');
+  return isIssuedBy(certificate, authorities, nowMs)
+    ? undefined
+    : invalid('no authority of the trust domain issued the certificate');
 }
 
 /** RFC 5280 §4.1.2.5: both ends count as inside. */
@@ -116,42 +118,4 @@ export function dateFault(
 ): Refusal | undefined {
   const isInside = nowMs >= notBefore * 1000 && nowMs <= notAfter * 1000;
   return isInside ? undefined : invalid('the certificate is outside its dates');
-}
-
-interface Issuer {
-  readonly fromMs: number;
-  readonly toMs: number;
-}
-
-/** Which authorities issued a certificate never changes: each is asked once per set of authorities. */
-const chains = new WeakMap<
-  Certificate,
-  { readonly authorities: readonly Uint8Array[]; readonly issuers: readonly Issuer[] }
->();
-
-function issuersOf(
-  certificate: Certificate,
-  authorities: readonly Uint8Array[],
-): readonly Issuer[] {
-  const known = chains.get(certificate);
-  if (known?.authorities === authorities) return known.issuers;
-  const issuers = authorities.flatMap((der) => readIssuer(certificate.certificate, der) ?? []);
-  chains.set(certificate, { authorities, issuers });
-  return issuers;
-}
-
-/**
- * RFC 5280 §6 for a path of one: Envoy sends the leaf alone, so an authority of the bundle must have
- * issued it. Where intermediates issue leaves, the bundle has to list them.
- */
-function readIssuer(leaf: NodeCertificate, authorityDer: Uint8Array): Issuer | undefined {
-  try {
-    const authority = new NodeCertificate(authorityDer);
-    const isIssuer =
-      authority.ca && leaf.checkIssued(authority) && leaf.verify(authority.publicKey);
-    if (!isIssuer) return undefined;
-    return { fromMs: Date.parse(authority.validFrom), toMs: Date.parse(authority.validTo) };
-  } catch {
-    return undefined;
-  }
 }

@@ -31,8 +31,11 @@ export function readXfcc(
   }
   const id = readPrincipal(uris[0]?.value ?? '', trustDomains);
   if (id === undefined || id instanceof Refusal) return id;
-  const sha256 = hashes[0]?.value.toLowerCase() ?? '';
-  const certificate = /^[0-9a-f]{64}$/.test(sha256) ? { sha256, notBefore: undefined } : undefined;
+  const sha256 = hashes[0]?.value.toLowerCase();
+  if (sha256 !== undefined && !/^[0-9a-f]{64}$/.test(sha256)) {
+    return invalid('the hash in x-forwarded-client-cert is no SHA-256');
+  }
+  const certificate = sha256 === undefined ? undefined : { sha256, notBefore: undefined };
   return { spiffeId: id, certificate };
 }
 
@@ -53,7 +56,13 @@ export function parseXfcc(text: string): readonly (readonly XfccPair[])[] | stri
   let at = 0;
   for (;;) {
     const equals = text.indexOf('=', at);
-    const key = equals < 0 ? '' : text.slice(at, equals).trim().toLowerCase();
+    const key =
+      equals < 0
+        ? ''
+        : text
+            .slice(at, equals)
+            .replace(/^[ \t]+/, '')
+            .toLowerCase();
     if (!knownKeys.has(key)) return 'x-forwarded-client-cert has a pair that is none of its own';
     const read =
       text[equals + 1] === '"' ? readQuoted(text, equals + 2) : readPlain(text, equals + 1);

@@ -57,7 +57,8 @@ export class Keys {
       algorithms,
       refreshMs: jwks.refresh,
       staleMaxMs: jwks.staleMax,
-      nowMs: this.#clocks.nowMs,
+      timeoutMs: 5_000,
+      nowMs: this.#clocks.monotonicMs,
       random: Math.random,
     });
     this.#remotes.set(key, { name, source });

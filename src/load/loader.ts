@@ -9,10 +9,9 @@ import type { JwtRules } from '../identity/verify-jwt.js';
 import { memoryStore } from '../replay/memory-store.js';
 import type { ReplayStore } from '../replay/replay-store.js';
 import { valkeyStore } from '../replay/valkey-store.js';
-import { createKeySet } from '../trust/jwks.js';
+import { distinctKeys, type KeysInForce } from '../trust/distinct-keys.js';
 import type { KeySet, KeySource } from '../trust/key-source.js';
 import { staticBundles } from '../trust/spiffe-bundle.js';
-import { staticKeys } from '../trust/static-keys.js';
 import { beside, finding } from './files.js';
 import { ConfigFile } from './load-config.js';
 import { DataFiles } from './load-data.js';
@@ -175,7 +174,14 @@ export class Loader {
       jwks.file === undefined ? 0 : generationOf(issuers[at]?.keys.current() ?? {}),
     );
     const bundled = [...svid.values(), ...peer.values()].map((one) => one?.jwtKeys.generation);
-    const key = JSON.stringify([trust, limits, config.replay, generations, bundled]);
+    const key = JSON.stringify([
+      trust,
+      limits,
+      config.replay,
+      config.deadline,
+      generations,
+      bundled,
+    ]);
     if (this.#identity?.key === key) return this.#identity.identifier;
     const trustDomains = new Set(spiffe.trustDomains);
     const replay = this.#replayOf(config, nowMs);
@@ -216,32 +222,45 @@ export class Loader {
     );
   }
 
-  /** The approval boards; a key that an identity issuer has as well approves nothing. */
+  /** The approval boards; while a key of a board is an identity issuer's as well, it approves nothing. */
   #boards(config: Config): readonly ApprovalBoard[] {
     const { configFile } = this.#options;
-    const { jwt, approvals } = config.trust;
-    const identityKeys = new Set(
-      jwt.flatMap((issuer) => thumbprints(this.#keys.source(issuer, configFile))),
+    const { jwt, approvals, spiffe } = config.trust;
+    const svid = staticBundles(
+      this.#bundlesOf(spiffe.jwtSvid?.bundles ?? {}),
+      this.#keys.agent(spiffe),
     );
+    const identities: readonly KeysInForce[] = [
+      ...jwt.map((issuer) => this.#keys.source(issuer, configFile)),
+      ...spiffe.trustDomains.map((name) => ({ current: () => svid.jwtKeys(name) })),
+    ];
     this.#sharedKeys = [];
     return approvals.map((board) => {
-      const keys = this.#keys.source(board, configFile);
-      const rules = rulesOf(board, [approvalType]);
-      if (!thumbprints(keys).some((key) => identityKeys.has(key))) {
-        return { name: board.name, header: board.header, rules, keys };
+      const source = this.#keys.source(board, configFile);
+      const keys = distinctKeys(source, identities);
+      if (countOf(keys) < countOf(source)) {
+        const message = `a key of the approval board "${board.name}" is an identity issuer's as well`;
+        const path = beside(configFile, board.jwks.file ?? '');
+        this.#sharedKeys = [...this.#sharedKeys, finding(path, 'error', 'shared_key', message)];
       }
-      const message = `a key of the approval board "${board.name}" is an identity issuer's as well`;
-      const path = beside(configFile, board.jwks.file ?? '');
-      this.#sharedKeys = [...this.#sharedKeys, finding(path, 'error', 'shared_key', message)];
-      return { name: board.name, header: board.header, rules, keys: staticKeys(createKeySet([])) };
+      return {
+        name: board.name,
+        header: board.header,
+        rules: rulesOf(board, [approvalType]),
+        keys,
+      };
     });
   }
 
-  #replayOf({ replay: { store, url } }: Config, nowMs: () => number): ReplayStore {
-    const key = store === 'valkey' ? url : undefined;
+  #replayOf({ replay, deadline }: Config, nowMs: () => number): ReplayStore {
+    const url = replay.store === 'valkey' ? replay.url : undefined;
+    const key = url === undefined ? undefined : JSON.stringify([url, deadline]);
     if (key === undefined || this.#replay?.key !== key) {
       void this.#replay?.store.close();
-      this.#replay = key === undefined ? undefined : { key, store: valkeyStore(key, nowMs) };
+      this.#replay =
+        key === undefined || url === undefined
+          ? undefined
+          : { key, store: valkeyStore(url, nowMs, deadline / 2) };
     }
     return this.#replay?.store ?? this.#memory;
   }
@@ -266,9 +285,9 @@ function rulesOf(
   };
 }
 
-function thumbprints(keys: KeySource): readonly string[] {
+function countOf(keys: KeySource): number {
   const current = keys.current();
-  return 'keys' in current ? current.keys.map(({ thumbprint }) => thumbprint) : [];
+  return 'keys' in current ? current.keys.length : 0;
 }
 
 function generationOf(keys: KeySet | object): number {

@@ -1,15 +1,14 @@
 import type { ReplayStore, Spent } from './replay-store.js';
 
-const timeoutMs = 50;
-
 /**
  * Single use shared by a fleet: one atomic `SET NX PX GET` on a Valkey or Redis (7.0 or newer). A
  * store that is away, slow or full of other things answers `unavailable`, and nothing is permitted
  * on it. The client is loaded only where this store is configured.
  * @param nowMs epoch milliseconds
+ * @param timeoutMs how long one answer is waited for
  */
-export function valkeyStore(url: string, nowMs: () => number): ReplayStore {
-  const connecting = connect(url);
+export function valkeyStore(url: string, nowMs: () => number, timeoutMs: number): ReplayStore {
+  const connecting = connect(url, timeoutMs);
   return {
     async spend(credential, request, untilMs): Promise<Spent> {
       const lifeMs = Math.max(1, Math.ceil(untilMs - nowMs()));
@@ -27,7 +26,7 @@ export function valkeyStore(url: string, nowMs: () => number): ReplayStore {
   };
 }
 
-async function connect(url: string) {
+async function connect(url: string, timeoutMs: number) {
   const { Redis } = await import('iovalkey');
   const client = new Redis(url, {
     enableOfflineQueue: false,

@@ -10,6 +10,10 @@ const ipv6 = /^\[[0-9a-f:.]+\]$/;
  * are ambiguous. An empty host is the host ''.
  */
 export function readHost(text: string): Host | Refusal {
+  // Beyond ASCII some characters have an ASCII letter as their lower case: the Kelvin sign.
+  if (/[^\x20-\x7e]/.test(text)) {
+    return new Refusal('request_malformed', 'the host is not a host name or address');
+  }
   if (text.includes(',')) return new Refusal('header_ambiguous', 'there are two hosts');
   const [, host = '', digits] =
     /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(text.toLowerCase()) ?? [];

@@ -13,7 +13,9 @@ export interface RemoteJwksOptions {
   readonly refreshMs: number;
   /** How much longer the last good set is used while fetching fails. */
   readonly staleMaxMs: number;
-  /** Epoch milliseconds. */
+  /** How long one answer is waited for, its body included. */
+  readonly timeoutMs: number;
+  /** Milliseconds of a clock that does not step back, so that no step keeps old keys longer. */
   readonly nowMs: () => number;
   /** 0 ≤ x < 1, for jitter. */
   readonly random: () => number;
@@ -31,7 +33,6 @@ export interface RemoteJwks extends KeySource {
 }
 
 const maxBytes = 256 * 1024;
-const timeoutMs = 5_000;
 const firstBackOffMs = 1_000;
 /** An unknown key id may cause one fetch in this time, however many tokens name it. */
 const cooldownMs = 5_000;
@@ -115,17 +116,17 @@ function nextDelay({ refreshMs, random }: RemoteJwksOptions, failures: number): 
 /** Why a fetch gave no keys: a sentence without content of the answer. */
 class Unavailable extends Error {}
 
-async function load({ at, algorithms }: RemoteJwksOptions): Promise<KeySet> {
-  const url = 'url' in at ? at.url : await discover(at.issuer);
-  const parsed = parseJwks(await fetchText(url), algorithms);
+async function load({ at, algorithms, timeoutMs }: RemoteJwksOptions): Promise<KeySet> {
+  const url = 'url' in at ? at.url : await discover(at.issuer, timeoutMs);
+  const parsed = parseJwks(await fetchText(url, timeoutMs), algorithms);
   if (typeof parsed === 'string') throw new Unavailable(parsed);
   return parsed.keySet;
 }
 
 /** OpenID Connect Discovery §4: the configuration must name the very issuer it was asked of. */
-async function discover(issuer: string): Promise<string> {
+async function discover(issuer: string, timeoutMs: number): Promise<string> {
   const base = issuer.replace(/\/$/, '');
-  const text = await fetchText(`${base}/.well-known/openid-configuration`);
+  const text = await fetchText(`${base}/.well-known/openid-configuration`, timeoutMs);
   const parsed = parseJson(text, { maxDepth: 16, maxBytes });
   const configuration = parsed.ok && isJsonObject(parsed.value) ? parsed.value : undefined;
   const url = member(configuration, 'jwks_uri');
@@ -138,7 +139,7 @@ async function discover(issuer: string): Promise<string> {
   return url;
 }
 
-async function fetchText(url: string): Promise<string> {
+async function fetchText(url: string, timeoutMs: number): Promise<string> {
   const response = await fetch(url, {
     redirect: 'manual',
     signal: AbortSignal.timeout(timeoutMs),

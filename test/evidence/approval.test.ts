@@ -58,6 +58,11 @@ const rows: readonly { name: string; claims?: object; header?: object; want: str
     claims: { grant: { ...grant, paths: ['/payments/*.json'] } },
     want: 'approval_invalid',
   },
+  {
+    name: 'that is bound to a key, which nobody here checks',
+    claims: { cnf: { jkt: 'x' } },
+    want: 'approval_invalid',
+  },
   { name: 'of another type', header: { typ: 'at+jwt', kid: 'board-1' }, want: 'approval_invalid' },
 ];
 
@@ -87,12 +92,20 @@ describe('an approval (IDENTITY.md 6 D)', () => {
     expect(await ask(forged)).to.equal('approval_invalid');
   });
 
-  it('by the actor of the caller is none (D14)', async () => {
-    const token = await world.corp.sign({ sub: 'robot', act: { sub: 'maria' } });
-    const approval = await world.board.sign({ ...claims, sub: 'corp:robot' }, header);
-    const headers = { authorization: `Bearer ${token}`, 'x-countersign-approval': approval };
-    expect(await ask(undefined, { principal: '', headers })).to.equal('approval_invalid');
-  });
+  for (const [approver, want] of [
+    ['maria', 'approval_invalid'],
+    ['corp:maria', 'approval_invalid'],
+    ['robot', 'approval_invalid'],
+    ['corp:robot', 'approval_invalid'],
+    ['other:maria', 'permit pay'],
+  ]) {
+    it(`by ${approver}, for robot with maria as its actor (D14): ${want}`, async () => {
+      const token = await world.corp.sign({ sub: 'robot', act: { sub: 'maria' } });
+      const approval = await world.board.sign({ ...claims, sub: 'corp:robot', approver }, header);
+      const headers = { authorization: `Bearer ${token}`, 'x-countersign-approval': approval };
+      expect(await ask(undefined, { principal: '', headers })).to.equal(want);
+    });
+  }
 
   it('sent twice is ambiguous, whether or not a rule asks for one (D17)', async () => {
     const approval = await world.board.sign(claims, header);

@@ -19,6 +19,8 @@ interface Row {
 
 interface Platform {
   readonly folder: string;
+  /** Where its header is another than that of most. */
+  readonly header?: object;
   /** What the issuer really writes into a token for the request below. */
   readonly good: () => object;
   readonly request: { readonly method: string; readonly path: string };
@@ -173,6 +175,95 @@ const platforms: readonly Platform[] = [
   },
 ];
 
+const account = { name: 'planner', uid: '0a3f8f0e-6a0d-4f3c-9d43-3c6f8a5a1b11' };
+const pod = { name: 'planner-7c9', uid: '5b0a8c1e-0000-4000-8000-000000000001' };
+const cluster = (changes: object) => ({
+  'kubernetes.io': { namespace: 'agents', serviceaccount: account, pod, ...changes },
+});
+
+const kubernetes: Platform = {
+  folder: 'kubernetes-serviceaccount',
+  good: () => ({
+    iss: 'https://kubernetes.default.svc.cluster.local',
+    aud: ['orders.example'],
+    sub: 'system:serviceaccount:agents:planner',
+    jti: 'b6b2f1f0-5d2e-4b0e-9c39-1f2d3c4b5a69',
+    nbf: seconds(),
+    exp: seconds() + 600,
+    ...cluster({ node: { name: 'n1', uid: '8a2d' } }),
+  }),
+  header: { typ: undefined },
+  request: { method: 'POST', path: '/orders' },
+  permit: 'permit planner-writes',
+  traps: [
+    {
+      name: 'B20 the audience of the API server',
+      claims: { aud: ['https://kubernetes.default.svc.cluster.local'] },
+      want: 'deny 401 token_audience_mismatch',
+    },
+    {
+      name: 'B20 a token that the API server prolonged to a year, with its warnafter',
+      claims: { exp: seconds() + year, ...cluster({ warnafter: seconds() + 3607 }) },
+      want: 'deny 401 token_lifetime_exceeded',
+    },
+    {
+      name: 'B20 a token of a Secret, without end',
+      claims: {
+        iss: 'kubernetes/serviceaccount',
+        aud: undefined,
+        exp: undefined,
+        iat: undefined,
+        'kubernetes.io': undefined,
+        'kubernetes.io/serviceaccount/namespace': 'agents',
+        'kubernetes.io/serviceaccount/service-account.name': 'planner',
+        'kubernetes.io/serviceaccount/service-account.uid': account.uid,
+      },
+      want: 'deny 401 token_issuer_unknown',
+    },
+    {
+      name: 'the claims of such a token under the issuer of today',
+      claims: {
+        'kubernetes.io': undefined,
+        'kubernetes.io/serviceaccount/namespace': 'agents',
+        'kubernetes.io/serviceaccount/service-account.name': 'planner',
+      },
+      want: 'deny 401 token_claim_invalid',
+    },
+    {
+      name: 'the issuer of another cluster',
+      claims: { iss: 'https://kubernetes.default.svc' },
+      want: 'deny 401 token_issuer_unknown',
+    },
+    {
+      name: 'a service account that was made again under the name',
+      claims: cluster({
+        serviceaccount: { ...account, uid: 'ffffffff-0000-4000-8000-000000000002' },
+      }),
+      want: 'deny 403 principal_not_allowed planner-writes',
+    },
+    {
+      name: 'a service account of that name in another namespace',
+      claims: { sub: 'system:serviceaccount:other:planner', ...cluster({ namespace: 'other' }) },
+      want: 'deny 403 principal_not_allowed planner-writes',
+    },
+    {
+      name: 'a subject that its claims do not bear out',
+      claims: cluster({ namespace: 'other' }),
+      want: 'deny 403 principal_not_allowed planner-writes',
+    },
+    {
+      name: 'a token that no pod holds',
+      claims: cluster({ pod: undefined }),
+      want: 'deny 403 condition_false planner-writes',
+    },
+    {
+      name: 'a token of an hour ago',
+      claims: { iat: seconds() - 1800, exp: seconds() + 1800 },
+      want: 'deny 401 token_too_old planner-writes',
+    },
+  ],
+};
+
 /** What no platform's token may pass with. */
 const everywhere: readonly Row[] = [
   {
@@ -193,7 +284,7 @@ const everywhere: readonly Row[] = [
   },
 ];
 
-for (const { folder, good, request, permit, traps } of platforms) {
+for (const { folder, good, header: usual, request, permit, traps } of [...platforms, kubernetes]) {
   describe(`the example ${folder}`, () => {
     let world: World;
     const root = `examples/${folder}`;
@@ -217,7 +308,11 @@ for (const { folder, good, request, permit, traps } of platforms) {
       key: signer = key,
     }: Omit<Row, 'name' | 'want'>) => {
       const payload = { iat: seconds(), jti: 'j-1', ...good(), ...claims };
-      const token = signRaw({ alg: 'RS256', kid: key.kid, typ: 'JWT', ...header }, payload, signer);
+      const token = signRaw(
+        { alg: 'RS256', kid: key.kid, typ: 'JWT', ...usual, ...header },
+        payload,
+        signer,
+      );
       return said(await world.ask({ ...request, headers: { authorization: `Bearer ${token}` } }));
     };
 

@@ -215,6 +215,13 @@ const xfccRows: readonly { name: string; value: string; want: string }[] = [
   },
   { name: 'another trust domain', value: 'URI=spiffe://evil/x', want: 'trust_domain_refused' },
   { name: 'no URI', value: 'Hash=x;Subject="CN=a"', want: 'credential_missing' },
+  { name: 'an empty URI', value: `Hash=${hash};Subject="";URI=`, want: 'credential_missing' },
+  { name: 'a hash that is none', value: `Hash=x;URI=${id}`, want: 'peer_invalid' },
+  { name: 'two hashes', value: `Hash=${hash};Hash=${hash};URI=${id}`, want: 'peer_invalid' },
+  { name: 'keys in any case', value: `HASH=${hash};uri=${id}`, want: `permit ${id}` },
+  { name: 'a trailing comma', value: `URI=${id},`, want: 'peer_invalid' },
+  { name: 'an id behind a blank', value: `URI= ${id}`, want: 'peer_invalid' },
+  { name: 'a quote inside', value: `URI=${id}"x"`, want: 'peer_invalid' },
 ];
 
 describe('x-forwarded-client-cert with xfcc: last', () => {

@@ -14,6 +14,7 @@ import {
   nowMs,
   otherKey,
   outcomeOf,
+  requestOf,
   verificationKey,
 } from './fixtures.js';
 
@@ -119,6 +120,18 @@ describe('a token for single use', () => {
       Array.from({ length: 20 }, (_, n) => identifier.identify(request, context(`check-${n}`))),
     );
     expect(results.map(outcomeOf).filter((result) => result === ok)).to.have.length(1);
+  });
+
+  it('is spent once, also where its issuer is configured for two headers', async () => {
+    const issuers = [
+      issuerOf({ singleUse: true }),
+      issuerOf({ name: 'other', header: 'x-token', singleUse: true }),
+    ];
+    const identifier = identifierOf({ token: { issuers } });
+    const token = corpToken();
+    expect(outcomeOf(await identifier.identify(bearer(token), context('a')))).to.equal(ok);
+    const again = await identifier.identify(requestOf({ 'x-token': token }), context('b'));
+    expect(outcomeOf(again)).to.equal('token_replayed');
   });
 
   it('needs a jti', async () => {

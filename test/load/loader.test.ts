@@ -75,6 +75,9 @@ describe('loading again', () => {
     world.write('keys/board.jwks.json', JSON.stringify(world.corp.jwks));
     world.loader.load();
     expect(world.loader.findings().map(({ code }) => code)).to.deep.equal(['shared_key']);
+    world.write('keys/board.jwks.json', JSON.stringify(world.board.jwks));
+    world.loader.load();
+    expect(world.loader.findings()).to.deep.equal([]);
   });
 
   it('keeps the last good configuration, and takes the next', async () => {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { until } from '../../examples/quickstart/sidecar.js';
@@ -6,6 +6,7 @@ import { reserve } from '../../examples/quickstart/workplace.js';
 import { memoryStore } from '../../src/replay/memory-store.js';
 import type { ReplayStore, Spent } from '../../src/replay/replay-store.js';
 import { valkeyStore } from '../../src/replay/valkey-store.js';
+import { describeRedis, killRedis, startRedis } from '../support/redis.js';
 
 describe('the memory store', () => {
   it('gives a credential to one request, and again to the same', () => {
@@ -45,16 +46,12 @@ describe('the memory store', () => {
   });
 });
 
-/** Debian's redis-server speaks the protocol; CI installs it, so there its absence is a failure. */
-const isThere = spawnSync('redis-server', ['--version']).error === undefined;
-const suite = isThere || process.env['CI'] === 'true' ? describe : describe.skip;
-
-suite(`the Valkey store${isThere ? '' : ' (left out: there is no redis-server on the PATH)'}`, () => {
+describeRedis('the Valkey store', () => {
   let server: ChildProcess;
   let port = 0;
   const stores: ReplayStore[] = [];
   const open = () => {
-    const store = valkeyStore(`redis://127.0.0.1:${port}`, Date.now);
+    const store = valkeyStore(`redis://127.0.0.1:${port}`, Date.now, 1000);
     stores.push(store);
     return store;
   };
@@ -63,16 +60,13 @@ suite(`the Valkey store${isThere ? '' : ' (left out: there is no redis-server on
 
   before(async function () {
     this.timeout(20_000);
-    expect(isThere, 'redis-server is needed: apt-get install redis-server').to.equal(true);
     [port = 0] = await reserve(1);
-    server = spawn('redis-server', [
-      ...['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-    ]);
+    server = startRedis(port);
     const probe = open();
     await until(() => isUp(probe), 'the store did not start');
   });
   after(async () => {
-    server.kill();
+    await killRedis(server);
     for (const store of stores) await store.close();
   });
 
@@ -93,10 +87,9 @@ suite(`the Valkey store${isThere ? '' : ' (left out: there is no redis-server on
   it('is unavailable when the server is gone, and back when it is', async () => {
     const store = open();
     await until(() => isUp(store), 'the store did not connect');
-    server.kill('SIGKILL');
-    await new Promise((resolve) => server.once('close', resolve));
+    await killRedis(server);
     expect(await store.spend('x', 'r', Date.now() + 1000)).to.equal('unavailable');
-    server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '']);
+    server = startRedis(port);
     await until(() => isUp(store), 'the store did not come back');
   });
 });

@@ -1,4 +1,5 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { after, afterEach, before, describe, it } from 'mocha';
@@ -28,6 +29,7 @@ describe('keys of a real OpenID provider', () => {
       algorithms: ['ES256'],
       refreshMs: 60_000,
       staleMaxMs: 60_000,
+      timeoutMs: 500,
       nowMs: () => Date.now() + now,
       random: () => 0.5,
     });
@@ -94,6 +96,32 @@ describe('keys of a real OpenID provider', () => {
       answer: (_, response) => response.end(`{"keys":[],"x":"${'y'.repeat(10_000_000)}"}`),
     },
     { name: 'a hang-up', answer: (request) => request.destroy() },
+    { name: 'nothing, and hangs', answer: () => {} },
+    {
+      name: 'half a set, and hangs',
+      answer: (_, response) => response.writeHead(200).write('{"keys":['),
+    },
+    {
+      name: 'a redirect to a good set',
+      answer: ({ url }, response) =>
+        url === '/good'
+          ? response.end('{"keys":[]}')
+          : response.writeHead(307, { location: '/good' }).end(),
+    },
+    {
+      name: '10 MB in 40 kB of gzip',
+      answer: (_, response) =>
+        response
+          .writeHead(200, { 'content-encoding': 'gzip' })
+          .end(gzipSync(`{"keys":[],"x":"${'y'.repeat(10_000_000)}"}`)),
+    },
+    {
+      name: 'over a hundred keys',
+      answer: (_, response) => response.end(JSON.stringify({ keys: Array(101).fill({}) })),
+    },
+    { name: 'a list', answer: (_, response) => response.end('[]') },
+    { name: 'keys twice', answer: (_, response) => response.end('{"keys":[],"keys":[]}') },
+    { name: '204', answer: (_, response) => response.writeHead(204).end() },
   ];
   for (const { name, answer } of nonsense) {
     it(`stay when the provider answers ${name}, until they are too old (B19)`, async () => {
