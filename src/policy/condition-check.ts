@@ -22,6 +22,8 @@ export interface CheckedCondition {
   readonly query: ReadonlySet<string>;
   /** What it reads, as written: `token.claims.tenant`. */
   readonly operands: ReadonlySet<string>;
+  /** Whether it asks which MCP arguments there are, rather than for the value of one. */
+  readonly needsAllArguments: boolean;
 }
 
 const maxNesting = 2;
@@ -52,6 +54,7 @@ class Checker implements CheckedCondition {
   readonly headers = new Set<string>();
   readonly query = new Set<string>();
   readonly operands = new Set<string>();
+  needsAllArguments = false;
   readonly #positions: Readonly<Record<string, number>>;
   readonly #shapes: Readonly<Record<string, Shape>>;
   readonly #windows: ReadonlySet<string>;
@@ -193,6 +196,10 @@ class Checker implements CheckedCondition {
       return 'any';
     }
     this.#note(path);
+    // `mcp`, `mcp.arguments` and `has(mcp.arguments.x)`, but not the value of one of them.
+    const isOneValue = path.steps.length > 1 && !isPresenceTest(expr);
+    const isOther = path.steps[0] !== undefined && path.steps[0] !== 'arguments';
+    if (path.root === 'mcp' && !isOneValue && !isOther) this.needsAllArguments = true;
     if (!isPresenceTest(expr)) return this.#walk(expr, path, shape);
     // Facts and data are the operator's own: whether a member is there may well be asked.
     const isOpen = path.root === 'facts' || path.root === 'data';

@@ -179,9 +179,12 @@ function readsOf({ reads }: CheckedCondition): ReadonlySet<string> {
 
 function evaluate(
   run: (bindings: Record<string, unknown>) => unknown,
-  { reads }: CheckedCondition,
+  { reads, needsAllArguments }: CheckedCondition,
   input: ConditionInput,
 ): boolean | ConditionError {
+  if (needsAllArguments && input.mcp?.kind === 'message' && !input.mcp.hasAllArguments) {
+    return { error: "Envoy's MCP filter does not tell all arguments" };
+  }
   const bindings: Record<string, unknown> = {};
   for (const [name, members] of reads) {
     const value = binders[name]?.(input, members);
