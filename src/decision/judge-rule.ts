@@ -41,6 +41,8 @@ export interface RuleFailure {
   readonly detail: string;
   readonly principal: string;
   readonly matched: string;
+  /** Set where nothing but scopes of the token is missing: all that the rule asks for. */
+  readonly scopes?: readonly string[];
 }
 
 export type RuleVerdict = RuleMatch | RuleFailure;
@@ -70,7 +72,11 @@ export function judgeRule(candidate: Candidate, facts: Circumstances): RuleVerdi
   const required = judgeRequirements(rule, facts);
   if (required !== undefined) return fail('require', required.code, required.detail);
   const condition = judgeCondition(candidate, facts, who.matched);
-  if (condition !== undefined) return fail('when', 'condition_false', condition);
+  if (condition !== undefined) {
+    const failure = fail('when', 'condition_false', condition);
+    const scopes = lackingScopes(candidate, facts, who.matched);
+    return scopes === undefined ? failure : { ...failure, scopes };
+  }
   return { matches: true, ...who };
 }
 
@@ -171,6 +177,25 @@ function judgeCondition(
     why = `the condition cannot be decided: ${value.error}`;
   }
   return why;
+}
+
+/**
+ * The scopes that a permit's condition asks for, where a token with them would be permitted: the
+ * caller shows a token, and every other part of the condition is true.
+ */
+function lackingScopes(
+  { rule, captures }: Candidate,
+  facts: Circumstances,
+  matched: string,
+): readonly string[] | undefined {
+  const { when } = rule;
+  const has = facts.caller.token?.scopes;
+  if (rule.effect === 'deny' || facts.mcp === undefined || has === undefined) return undefined;
+  if (when === undefined || when.scopes.every((scope) => has.includes(scope))) return undefined;
+  const wouldHold = captures.some((captured) =>
+    when.holdsButForScopes(conditionInput(facts, captured, matched)),
+  );
+  return wouldHold ? when.scopes : undefined;
 }
 
 function conditionInput(

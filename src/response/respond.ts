@@ -6,7 +6,7 @@ import type { HeaderOverwrite } from '../wire/base.js';
 import { type CheckResponse, encodeCheckResponse } from '../wire/external-auth.js';
 import type { Struct } from '../wire/struct.js';
 import { type AnswerCache, createAnswerCache } from './answer-cache.js';
-import { challenge } from './challenge.js';
+import { challenge, scopeChallenge } from './challenge.js';
 import { headerValue } from './header-value.js';
 import { httpStatuses, rpcCodes, titles } from './status.js';
 
@@ -136,9 +136,14 @@ function denyResponse(deny: Deny, context: AnswerContext, options: ResponseOptio
   const headers: HeaderOverwrite[] = [{ key: decisionHeader, value: context.decisionId }];
   if (status === 401) {
     const metadataUrl = context.mcp === undefined ? '' : options.resourceMetadata;
-    const value = challenge(code, deny.dpopNonce, metadataUrl);
+    const isAsked = context.mcp !== undefined && code === 'credential_missing';
+    const scopes = isAsked ? deny.rule?.when?.scopes : undefined;
+    const value = challenge(code, deny.dpopNonce, metadataUrl, scopes);
     headers.push({ key: 'www-authenticate', value });
     if (deny.dpopNonce !== undefined) headers.push({ key: 'dpop-nonce', value: deny.dpopNonce });
+  } else if (code === 'condition_false' && deny.scopes !== undefined && context.mcp !== undefined) {
+    const value = scopeChallenge(deny.scopes, options.resourceMetadata);
+    headers.push({ key: 'www-authenticate', value });
   }
   const body = isGrpc ? `${titles[code]} (${code})` : denyBody(code, httpStatus, context, headers);
   const dynamicMetadata = metadata(deny, context);
