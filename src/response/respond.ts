@@ -26,6 +26,8 @@ export interface AnswerContext {
   readonly decisionId: string;
   readonly revision: string;
   readonly request: Request | undefined;
+  /** Whether a request that could not be read was a gRPC call all the same. */
+  readonly isGrpc?: boolean | undefined;
   /** The header that carried the verified token; undefined without one. */
   readonly tokenHeader: string | undefined;
   /** Set when the request is judged as MCP: its JSON-RPC id, and the error code of a broken message. */
@@ -71,18 +73,28 @@ export function respond(
 /** Everything but the decision id that the answer depends on; undefined where that is one request's own. */
 function cacheKey(
   decision: Decision,
-  { revision, request, tokenHeader, mcp }: AnswerContext,
+  context: AnswerContext,
   { removeCredentials }: ResponseOptions,
 ): string | undefined {
+  const { revision, request, tokenHeader, mcp } = context;
   if (decision.effect === 'deny' && (mcp !== undefined || decision.dpopNonce !== undefined)) {
     return undefined;
   }
   const own = request?.kind === 'http' ? clientCopies(request) : [];
   if (own.length > 0) return undefined;
-  const isGrpc = request?.kind === 'http' && request.grpc !== undefined;
   const removed = removeCredentials ? (tokenHeader ?? '') : '';
-  const parts = [decision.code, decision.rule?.id ?? '', revision, String(isGrpc), removed];
+  const parts = [
+    decision.code,
+    decision.rule?.id ?? '',
+    revision,
+    String(isGrpc(context)),
+    removed,
+  ];
   return `${parts.join(' ')} ${decision.principal}`;
+}
+
+function isGrpc({ request, isGrpc: isCall }: AnswerContext): boolean {
+  return request?.kind === 'http' ? request.grpc !== undefined : isCall === true;
 }
 
 /** Headers of the client that only we may set. */
@@ -129,10 +141,10 @@ function removals(
 
 function denyResponse(deny: Deny, context: AnswerContext, options: ResponseOptions): CheckResponse {
   const { code } = deny;
-  const isGrpc = context.request?.kind === 'http' && context.request.grpc !== undefined;
+  const isCall = isGrpc(context);
   const status = httpStatuses[code];
   // Envoy translates 400 into gRPC INTERNAL, which clients read as a fault of the server.
-  const httpStatus = isGrpc && status === 400 ? 403 : status;
+  const httpStatus = isCall && status === 400 ? 403 : status;
   const headers: HeaderOverwrite[] = [{ key: decisionHeader, value: context.decisionId }];
   if (status === 401) {
     const metadataUrl = context.mcp === undefined ? '' : options.resourceMetadata;
@@ -145,7 +157,7 @@ function denyResponse(deny: Deny, context: AnswerContext, options: ResponseOptio
     const value = scopeChallenge(deny.scopes, options.resourceMetadata);
     headers.push({ key: 'www-authenticate', value });
   }
-  const body = isGrpc ? `${titles[code]} (${code})` : denyBody(code, httpStatus, context, headers);
+  const body = isCall ? `${titles[code]} (${code})` : denyBody(code, httpStatus, context, headers);
   const dynamicMetadata = metadata(deny, context);
   return {
     kind: 'denied',
