@@ -70,7 +70,9 @@ export function judgeRule(candidate: Candidate, facts: Circumstances): RuleVerdi
     return fail('during', 'outside_window', `now is outside ${names}`);
   }
   const required = judgeRequirements(rule, facts);
-  if (required !== undefined) return fail('require', required.code, required.detail);
+  const isUntold =
+    rule.effect === 'deny' && required !== undefined && cannotBeTold(required, facts);
+  if (required !== undefined && !isUntold) return fail('require', required.code, required.detail);
   const condition = judgeCondition(candidate, facts, who.matched);
   if (condition !== undefined) {
     const failure = fail('when', 'condition_false', condition);
@@ -133,6 +135,13 @@ function judgeRequirements(rule: Rule, facts: Circumstances): Refusal | undefine
     return new Refusal('proof_missing', `the rule asks for a token proven by ${proof}`);
   }
   return undefined;
+}
+
+/** Whether a requirement fails for want of knowledge, rather than because it is known not to hold. */
+function cannotBeTold({ code }: Refusal, { caller, data }: Circumstances): boolean {
+  if (code === 'posture_stale') return true;
+  if (code === 'posture_unknown') return data.posture === undefined;
+  return code === 'token_too_old' && caller.token?.issuedAt === undefined;
 }
 
 function judgeApproval(from: readonly string[], facts: Circumstances): Refusal | undefined {
