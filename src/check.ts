@@ -14,7 +14,7 @@ import type { Candidate, PolicySet } from './policy/policy-set.js';
 import type { ReplayStore } from './replay/replay-store.js';
 import { readJsonBody } from './request/read-body.js';
 import { McpRefusal, readMcp } from './request/read-mcp.js';
-import { type RequestOptions, readRequest } from './request/read-request.js';
+import { isGrpcCheck, type RequestOptions, readRequest } from './request/read-request.js';
 import type { HttpRequest, McpMessage, Request } from './request/request.js';
 import { type McpAnswer, type ResponseOptions, respond } from './response/respond.js';
 import { decodeCheckRequest } from './wire/external-auth.js';
@@ -36,6 +36,8 @@ export interface Snapshot {
 /** What became known of a Check on its way, for the log: a later part is absent when it ended before. */
 export interface Seen {
   request?: Request;
+  /** Set where the request was refused: whether it was a gRPC call. */
+  isGrpc?: boolean;
   caller?: Caller;
   mcp?: McpMessage;
   mcpAnswer?: McpAnswer;
@@ -100,6 +102,7 @@ export function createCheck(
         decisionId,
         revision,
         request: seen.request,
+        isGrpc: seen.isGrpc,
         tokenHeader: seen.caller?.token?.header,
         mcp: seen.mcpAnswer,
       };
@@ -187,7 +190,10 @@ export function judge(
   const decoded = decodeCheckRequest(bytes);
   if (!decoded.ok) return denyOutright('request_malformed', decoded.reason);
   const request = readRequest(decoded.value, snapshot.request);
-  if (request instanceof Refusal) return refused(request);
+  if (request instanceof Refusal) {
+    seen.isGrpc = isGrpcCheck(decoded.value);
+    return refused(request);
+  }
   seen.request = request;
   const form = readForm(request, snapshot.policy, seen);
   if (form instanceof Refusal) return refused(form);

@@ -5,14 +5,16 @@ import type { Decision } from '../decision/decision.js';
 import type { RuleVerdict } from '../decision/judge-rule.js';
 import { renderFindings } from '../document/render-findings.js';
 import { Refusal } from '../errors.js';
-import { callerIds } from '../identity/caller.js';
+import { postureEntry } from '../evidence/posture.js';
+import type { Caller } from '../identity/caller.js';
 import { Loader } from '../load/loader.js';
-import type { Candidate } from '../policy/policy-set.js';
+import type { Candidate, Rule } from '../policy/policy-set.js';
 import { memoryStore } from '../replay/memory-store.js';
 import { httpStatuses } from '../response/status.js';
 import { checkRequestFromJson } from '../wire/check-request-json.js';
 import { encodeCheckRequest } from '../wire/external-auth.js';
 import { type Arguments, type Command, Misuse, text } from './command.js';
+import { describeCaller, describeRequest } from './describe-check.js';
 import { configFile, sourceOf } from './read-config.js';
 import { isRecord, readRecord } from './recorded-check.js';
 
@@ -142,7 +144,7 @@ export interface ExplainedRule {
   readonly principal: string;
   /** The key that failed, and why. */
   readonly failed: { readonly key: string; readonly why: string } | undefined;
-  /** What the condition reads, with the values it saw. */
+  /** What the condition reads, with the values it saw; or what the caller lacks of each principal. */
   readonly values: readonly { readonly name: string; readonly value: string }[];
   readonly captures: readonly object[];
 }
@@ -178,41 +180,6 @@ export async function explainRequest(
   };
 }
 
-function describeRequest({ request, mcp }: Seen): object | undefined {
-  if (request === undefined) return undefined;
-  const source = request.client?.ip;
-  if (request.kind === 'tcp') return { connection: true, port: request.destination.port, source };
-  const { method, host, path, grpc, upgrade } = request;
-  return {
-    method,
-    host: host.name,
-    path: path.raw,
-    segments: path.segments,
-    source,
-    grpc,
-    upgrade: upgrade.length > 0 ? upgrade : undefined,
-    mcp: mcp?.kind === 'message' ? { method: mcp.method, tool: mcp.tool } : undefined,
-  };
-}
-
-function describeCaller({ caller, approval }: Seen): readonly string[] {
-  if (caller === undefined) return [];
-  const { peer, token } = caller;
-  const lines = callerIds(caller).length === 0 ? ['nobody: no credential was shown'] : [];
-  if (peer !== undefined) {
-    const checked = peer.certificate === undefined ? 'by Envoy’s word' : 'certificate checked';
-    lines.push(`${peer.spiffeId.text} (mTLS peer, ${checked})`);
-  }
-  if (token !== undefined) {
-    lines.push(`${token.id} (${token.kind} of ${token.issuer}, verified; proof: ${token.proof})`);
-  }
-  if (approval instanceof Refusal) lines.push(`approval: ${approval.detail}`);
-  else if (approval !== undefined) {
-    lines.push(`approval ${approval.jti} by ${approval.approver}, from ${approval.board}`);
-  }
-  return lines;
-}
-
 function explainRule(
   { rule, captures }: Candidate,
   verdict: RuleVerdict,
@@ -221,6 +188,7 @@ function explainRule(
   nowMs: number,
 ): ExplainedRule {
   const isCondition = !verdict.matches && verdict.stage === 'when';
+  const isPrincipal = !verdict.matches && verdict.stage === 'principals';
   const { request, caller, mcp, approval } = seen;
   const values =
     isCondition && request !== undefined && caller !== undefined
@@ -238,7 +206,7 @@ function explainRule(
                   approval === undefined || approval instanceof Refusal
                     ? undefined
                     : approval.claims,
-                posture: undefined,
+                posture: postureEntry(caller, snapshot.data.posture),
                 facts: snapshot.facts,
                 data: snapshot.data.other,
                 nowMs,
@@ -253,9 +221,19 @@ function explainRule(
     matches: verdict.matches,
     principal: verdict.matched,
     failed: verdict.matches ? undefined : { key: verdict.stage, why: verdict.detail },
-    values,
+    values: isPrincipal && caller !== undefined ? mismatches(rule, caller) : values,
     captures: captures.filter((captured) => Object.keys(captured).length > 0),
   };
+}
+
+/** For each principal of the rule, what the caller lacks of it. */
+function mismatches({ principals }: Rule, caller: Caller): ExplainedRule['values'] {
+  return principals.flatMap((principal) => {
+    const mismatch = principal.mismatch?.(caller);
+    if (mismatch === undefined) return [];
+    const { key, wanted, got } = mismatch;
+    return [{ name: `${principal.name}: ${key}`, value: `${got}, wanted ${wanted}` }];
+  });
 }
 
 function renderExplanation(explanation: Explanation): string {

@@ -109,6 +109,8 @@ interface Pending {
 interface Near {
   readonly rule: Rule;
   readonly failure: RuleFailure;
+  /** Of the first rule, in file order, from which nothing but scopes kept the caller. */
+  readonly scopes: readonly string[] | undefined;
 }
 
 function judgePermits(
@@ -126,7 +128,7 @@ function judgePermits(
     const verdict = judgeRule(candidate, facts);
     trace?.(candidate, verdict);
     if (!verdict.matches) {
-      nearest = nearer(nearest, { rule, failure: verdict });
+      nearest = nearer(nearest, { rule, failure: verdict, scopes: verdict.scopes });
     } else if (rule.require.approval === undefined) {
       return new MatchedPermit(rule, verdict, shadow);
     } else {
@@ -154,7 +156,7 @@ async function settle(
   for (const { rule, match, approval } of pending) {
     const spent = await spend(approval);
     if (spent === 'first' || spent === 'again') return new MatchedPermit(rule, match, shadow);
-    near = nearer(near, { rule, failure: unspent(match, spent) });
+    near = nearer(near, { rule, failure: unspent(match, spent), scopes: undefined });
   }
   return deny(near, shadow);
 }
@@ -171,8 +173,8 @@ function unspent(match: RuleMatch, spent: 'used' | 'unavailable'): RuleFailure {
 function nearer(a: Near | undefined, b: Near): Near {
   if (a === undefined) return b;
   const further = stages.indexOf(b.failure.stage) - stages.indexOf(a.failure.stage);
-  if (further === 0) return b.rule.order < a.rule.order ? b : a;
-  return further > 0 ? b : a;
+  const isNearer = further === 0 ? b.rule.order < a.rule.order : further > 0;
+  return { ...(isNearer ? b : a), scopes: a.scopes ?? b.scopes };
 }
 
 function deny(nearest: Near | undefined, shadow: readonly ShadowMatch[]): Deny {
@@ -188,7 +190,7 @@ function deny(nearest: Near | undefined, shadow: readonly ShadowMatch[]): Deny {
       detail,
     };
   }
-  const { rule, failure } = nearest;
+  const { rule, failure, scopes } = nearest;
   const { code, principal, matched, detail } = failure;
-  return { effect: 'deny', code, rule, principal, matched, shadow, detail };
+  return { effect: 'deny', code, rule, principal, matched, shadow, detail, scopes };
 }

@@ -20,6 +20,8 @@ export interface Deny {
   readonly shadow: readonly ShadowMatch[];
   /** One sentence for `explain` and the operator's log, never for Envoy. */
   readonly detail: string;
+  /** Scopes with which a token would be permitted; absent where that cannot be said. */
+  readonly scopes?: readonly string[] | undefined;
   /** The nonce that the caller's next DPoP proof must carry (RFC 9449 §8). */
   readonly dpopNonce?: string | undefined;
 }

@@ -41,6 +41,8 @@ export interface RuleFailure {
   readonly detail: string;
   readonly principal: string;
   readonly matched: string;
+  /** Set where nothing but scopes of the token is missing: all that the rule asks for. */
+  readonly scopes?: readonly string[];
 }
 
 export type RuleVerdict = RuleMatch | RuleFailure;
@@ -68,9 +70,15 @@ export function judgeRule(candidate: Candidate, facts: Circumstances): RuleVerdi
     return fail('during', 'outside_window', `now is outside ${names}`);
   }
   const required = judgeRequirements(rule, facts);
-  if (required !== undefined) return fail('require', required.code, required.detail);
+  const isUntold =
+    rule.effect === 'deny' && required !== undefined && cannotBeTold(required, facts);
+  if (required !== undefined && !isUntold) return fail('require', required.code, required.detail);
   const condition = judgeCondition(candidate, facts, who.matched);
-  if (condition !== undefined) return fail('when', 'condition_false', condition);
+  if (condition !== undefined) {
+    const failure = fail('when', 'condition_false', condition);
+    const scopes = lackingScopes(candidate, facts, who.matched);
+    return scopes === undefined ? failure : { ...failure, scopes };
+  }
   return { matches: true, ...who };
 }
 
@@ -129,6 +137,13 @@ function judgeRequirements(rule: Rule, facts: Circumstances): Refusal | undefine
   return undefined;
 }
 
+/** Whether a requirement fails for want of knowledge, rather than because it is known not to hold. */
+function cannotBeTold({ code }: Refusal, { caller, data }: Circumstances): boolean {
+  if (code === 'posture_stale') return true;
+  if (code === 'posture_unknown') return data.posture === undefined;
+  return code === 'token_too_old' && caller.token?.issuedAt === undefined;
+}
+
 function judgeApproval(from: readonly string[], facts: Circumstances): Refusal | undefined {
   const { approval, request, caller } = facts;
   if (approval === undefined || request.kind !== 'http') {
@@ -171,6 +186,25 @@ function judgeCondition(
     why = `the condition cannot be decided: ${value.error}`;
   }
   return why;
+}
+
+/**
+ * The scopes that a permit's condition asks for, where a token with them would be permitted: the
+ * caller shows a token, and every other part of the condition is true.
+ */
+function lackingScopes(
+  { rule, captures }: Candidate,
+  facts: Circumstances,
+  matched: string,
+): readonly string[] | undefined {
+  const { when } = rule;
+  const has = facts.caller.token?.scopes;
+  if (rule.effect === 'deny' || facts.mcp === undefined || has === undefined) return undefined;
+  if (when === undefined || when.scopes.every((scope) => has.includes(scope))) return undefined;
+  const wouldHold = captures.some((captured) =>
+    when.holdsButForScopes(conditionInput(facts, captured, matched)),
+  );
+  return wouldHold ? when.scopes : undefined;
 }
 
 function conditionInput(

@@ -3,6 +3,11 @@ import type { JsonValue } from './json-value.js';
 export interface JsonLimits {
   readonly maxDepth: number;
   readonly maxBytes: number;
+  /**
+   * Refuse keys of one object that differ by case alone, for text that a parser with such habits
+   * (Go's encoding/json) may read: it takes the last of them for the member it looks for.
+   */
+  readonly foldKeys?: boolean;
 }
 
 export type ParsedJson =
@@ -22,7 +27,7 @@ export function parseJson(input: Uint8Array | string, limits: JsonLimits): Parse
   if (input.length > limits.maxBytes) return refuse(`it is longer than ${limits.maxBytes} bytes`);
   try {
     const text = typeof input === 'string' ? input : utf8.decode(input);
-    const why = findFault(text, limits.maxDepth);
+    const why = findFault(text, limits);
     if (why !== undefined) return refuse(why);
     return { ok: true, value: JSON.parse(text) };
   } catch (error) {
@@ -41,7 +46,7 @@ const backslash = 0x5c;
  * Looks for what JSON.parse lets pass. Assumes nothing of the text; text that is no JSON at all is
  * found by JSON.parse afterwards.
  */
-function findFault(text: string, maxDepth: number): string | undefined {
+function findFault(text: string, { maxDepth, foldKeys = false }: JsonLimits): string | undefined {
   // One entry per open bracket: the keys seen of an object, or undefined for an array.
   const open: (Set<string> | undefined)[] = [];
   let at = 0;
@@ -49,7 +54,7 @@ function findFault(text: string, maxDepth: number): string | undefined {
     const char = text.charCodeAt(at);
     if (char === quote) {
       const end = endOfString(text, at);
-      const fault = stringFault(text, at, end, open[open.length - 1]);
+      const fault = stringFault(text, at, end, open[open.length - 1], foldKeys);
       if (fault !== undefined) return fault;
       at = end;
     } else if (char === 0x7b || char === 0x5b) {
@@ -84,14 +89,21 @@ function stringFault(
   start: number,
   end: number,
   keys: Set<string> | undefined,
+  foldKeys: boolean,
 ): string | undefined {
   const raw = text.slice(start, end);
   const value = raw.includes('\\') ? String(JSON.parse(raw)) : raw.slice(1, -1);
   if (/\p{Surrogate}/u.test(value)) return 'a string has a lone surrogate';
   if (keys === undefined || !isKey(text, end)) return undefined;
-  if (keys.has(value)) return 'an object has the same key twice';
-  keys.add(value);
+  const key = foldKeys ? foldCase(value) : value;
+  if (keys.has(key)) return 'an object has the same key twice';
+  keys.add(key);
   return undefined;
+}
+
+/** One spelling for texts that differ by case alone, the long s and the Kelvin sign included. */
+export function foldCase(text: string): string {
+  return text.toUpperCase().toLowerCase();
 }
 
 /** Whether the next character that is no white space is a colon. */

@@ -22,9 +22,20 @@ export interface CheckedCondition {
   readonly query: ReadonlySet<string>;
   /** What it reads, as written: `token.claims.tenant`. */
   readonly operands: ReadonlySet<string>;
+  /** Whether it asks which MCP arguments there are, rather than for the value of one. */
+  readonly needsAllArguments: boolean;
 }
 
 const maxNesting = 2;
+/** Methods of a text, ours included. */
+const textMethods = new Set([
+  'startsWith',
+  'endsWith',
+  'contains',
+  'matches',
+  'inCidr',
+  'isSpiffe',
+]);
 const comparisons = new Set(['_==_', '_!=_', '_<_', '_<=_', '_>_', '_>=_']);
 
 /**
@@ -52,6 +63,7 @@ class Checker implements CheckedCondition {
   readonly headers = new Set<string>();
   readonly query = new Set<string>();
   readonly operands = new Set<string>();
+  needsAllArguments = false;
   readonly #positions: Readonly<Record<string, number>>;
   readonly #shapes: Readonly<Record<string, Shape>>;
   readonly #windows: ReadonlySet<string>;
@@ -138,7 +150,15 @@ class Checker implements CheckedCondition {
       return 'any';
     }
     this.#checkArguments(expr, name, args);
-    if (comparisons.has(name)) this.#checkComparison(expr, types);
+    if (comparisons.has(name)) {
+      this.#checkComparison(expr, types);
+      for (const arg of all) this.#checkWhole(arg, locals);
+    }
+    if (name === '@in') this.#checkMembership(expr, types[1]);
+    const receiver = types[0] ?? 'any';
+    if (textMethods.has(name) && receiver !== 'string' && receiver !== 'any') {
+      this.fault(expr, `${name}() is asked of a text; this is a ${receiver}`);
+    }
     if (name === '_&&_' || name === '_||_' || name === '!_') this.#checkBooleans(all, types);
     return result;
   }
@@ -162,6 +182,20 @@ class Checker implements CheckedCondition {
     const free: readonly Type[] = ['any', 'null'];
     if (left === right || free.includes(left) || free.includes(right)) return;
     this.fault(expr, `a ${left} and a ${right} are never equal`);
+  }
+
+  /** One that has no value is seen as an empty map, and would equal another. */
+  #checkWhole(arg: Expr, locals: ReadonlySet<string>): void {
+    const path = pathOf(arg);
+    if (path === undefined || path.steps.length > 0 || locals.has(path.root)) return;
+    const shape = this.#shapes[path.root];
+    if (shape === undefined || (typeof shape === 'string' && shape !== 'map')) return;
+    this.fault(arg, `"${path.root}" is compared by its members`);
+  }
+
+  #checkMembership(expr: Expr, list: Type = 'any'): void {
+    if (list === 'list' || list === 'map' || list === 'any') return;
+    this.fault(expr, `"in" asks a list or a map; this is a ${list}`);
   }
 
   #checkBooleans(args: readonly Expr[], types: readonly Type[]): void {
@@ -193,6 +227,10 @@ class Checker implements CheckedCondition {
       return 'any';
     }
     this.#note(path);
+    // `mcp`, `mcp.arguments` and `has(mcp.arguments.x)`, but not the value of one of them.
+    const isOneValue = path.steps.length > 1 && !isPresenceTest(expr);
+    const isOther = path.steps[0] !== undefined && path.steps[0] !== 'arguments';
+    if (path.root === 'mcp' && !isOneValue && !isOther) this.needsAllArguments = true;
     if (!isPresenceTest(expr)) return this.#walk(expr, path, shape);
     // Facts and data are the operator's own: whether a member is there may well be asked.
     const isOpen = path.root === 'facts' || path.root === 'data';

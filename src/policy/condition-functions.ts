@@ -1,4 +1,12 @@
-import { type CelFunc, CelScalar, celFunc, celMethod } from '@bufbuild/cel';
+import {
+  type CelFunc,
+  type CelList,
+  CelScalar,
+  celFunc,
+  celList,
+  celMap,
+  celMethod,
+} from '@bufbuild/cel';
 import { matchSpiffePattern, parseSpiffeId, parseSpiffePattern } from '../identity/spiffe-id.js';
 import { compileAddressRanges, parseCidr } from './address-ranges.js';
 import type { TimeWindow } from './time-window.js';
@@ -9,6 +17,7 @@ const { STRING, BOOL, DYN } = CelScalar;
 export const literalChecks: Readonly<Record<string, (text: string) => string | undefined>> = {
   inCidr: (text) => sentence(parseCidr(text)),
   isSpiffe: (text) => sentence(parseSpiffePattern(text)),
+  spiffe: (text) => sentence(parseSpiffeId(text)),
 };
 
 function sentence(parsed: unknown): string | undefined {
@@ -18,7 +27,7 @@ function sentence(parsed: unknown): string | undefined {
 /**
  * The functions that conditions have beside CEL's own; none reads the clock or the network.
  * `source.ip.inCidr("10.0.0.0/8")`, `peer.spiffeId.isSpiffe("spiffe://td/ns/*")`,
- * `inWindow("change", request.time)`.
+ * `spiffe(destination.spiffeId)` {trustDomain, segments}, `inWindow("change", request.time)`.
  */
 export function conditionFunctions(windows: ReadonlyMap<string, TimeWindow>): CelFunc[] {
   const inCidr = memoize((text) => {
@@ -40,6 +49,16 @@ export function conditionFunctions(windows: ReadonlyMap<string, TimeWindow>): Ce
       const id = parseSpiffeId(this);
       if (wanted === undefined) throw new Error('isSpiffe needs a SPIFFE pattern');
       return typeof id !== 'string' && matchSpiffePattern(wanted, id);
+    }),
+    celFunc('spiffe', [STRING], DYN, (text) => {
+      const id = parseSpiffeId(text);
+      if (typeof id === 'string') throw new Error('spiffe needs a SPIFFE id');
+      return celMap(
+        new Map<string, string | CelList>([
+          ['trustDomain', id.trustDomain],
+          ['segments', celList(id.segments)],
+        ]),
+      );
     }),
     celFunc('inWindow', [STRING, DYN], BOOL, (name, time) => {
       const window = windows.get(name);

@@ -51,6 +51,7 @@ export const functions: Readonly<Record<string, Type>> = {
   inCidr: 'bool',
   isSpiffe: 'bool',
   inWindow: 'bool',
+  spiffe: 'map',
 };
 
 /** The type of a constant of the syntax tree. */

@@ -125,7 +125,8 @@ function bindRequest(
 ): Bindings {
   const bound: Bindings = {
     method: request.method,
-    path: request.path.raw,
+    // As rules match it: another spelling of a path is the same path.
+    path: `/${request.path.segments.join('/')}`,
     host: request.host.name,
     scheme: request.scheme,
     protocol: request.protocol,

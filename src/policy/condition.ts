@@ -6,6 +6,7 @@ import type { Captures } from '../request/template.js';
 import { type CheckedCondition, type ConditionFault, checkCondition } from './condition-check.js';
 import { conditionFunctions } from './condition-functions.js';
 import { binders, type Shape, variableShapes } from './condition-variables.js';
+import { neededScopes } from './needed-scopes.js';
 import type { TimeWindow } from './time-window.js';
 
 /** A compiled `when`. */
@@ -13,14 +14,18 @@ export interface Condition {
   readonly source: string;
   /** The variables it reads: `token`, `approval`, and each with the member read, `request.body`. */
   readonly reads: ReadonlySet<string>;
-  /** Names of request headers it reads, lower case (for the log's `full` detail). */
   /** What would fail with the data files as they are now; they may change while it is in force. */
   readonly doubts: readonly ConditionFault[];
+  /** Scopes that it asks a token for, each in a part of its own (`"name" in token.scopes && …`). */
+  readonly scopes: readonly string[];
+  /** Names of request headers it reads, lower case (for the log's `full` detail). */
   readonly headers: ReadonlySet<string>;
   /** Names of query parameters it reads, `*` where they cannot be told (for the log's `full` detail). */
   readonly query: ReadonlySet<string>;
   /** True, false, or an error: an expression that fails or gives no boolean. Never throws. */
   evaluate(input: ConditionInput): boolean | ConditionError;
+  /** Whether all parts but `scopes` are true. Never throws. */
+  holdsButForScopes(input: ConditionInput): boolean;
   /**
    * Each thing it reads with the value it sees, as JSON, for `explain`; credentials and bodies are
    * not shown.
@@ -93,10 +98,16 @@ export function compileCondition(
   const variables = Object.fromEntries(names.map((name) => [name, CelScalar.DYN]));
   const environment = celEnv({ variables, funcs: conditionFunctions(scope.windows) });
   const run = plan(environment, parsed.expr) as (bindings: Record<string, unknown>) => unknown;
+  const { scopes, others } = neededScopes(parsed.expr);
   return {
     source,
     reads: readsOf(checked),
     doubts,
+    scopes,
+    holdsButForScopes: (input) =>
+      others.every(
+        (part) => evaluate(plan(environment, part) as typeof run, checked, input) === true,
+      ),
     headers: checked.headers,
     query: checked.query,
     evaluate: (input) => evaluate(run, checked, input),
@@ -179,9 +190,12 @@ function readsOf({ reads }: CheckedCondition): ReadonlySet<string> {
 
 function evaluate(
   run: (bindings: Record<string, unknown>) => unknown,
-  { reads }: CheckedCondition,
+  { reads, needsAllArguments }: CheckedCondition,
   input: ConditionInput,
 ): boolean | ConditionError {
+  if (needsAllArguments && input.mcp?.kind === 'message' && !input.mcp.hasAllArguments) {
+    return { error: "Envoy's MCP filter does not tell all arguments" };
+  }
   const bindings: Record<string, unknown> = {};
   for (const [name, members] of reads) {
     const value = binders[name]?.(input, members);

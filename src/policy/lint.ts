@@ -28,7 +28,7 @@ export function lintPolicy(
     warn(['principals', name, 'jwt'], 'any_issuer', message, 'name the issuer');
   }
   for (const name of Object.keys(windows)) {
-    if (usedWindows.has(name) || conditions.includes(`"${name}"`)) continue;
+    if (usedWindows.has(name) || isQuoted(name, conditions)) continue;
     warn(['windows', name], 'unused_window', `no rule names the window "${name}"`);
   }
   for (const [index, rule] of rules.entries()) {
@@ -50,6 +50,11 @@ export function lintPolicy(
     }
   }
   return findings;
+}
+
+/** Whether a condition may name it, as `inWindow` does. */
+function isQuoted(name: string, conditions: string): boolean {
+  return [`"${name}"`, `'${name}'`].some((text) => conditions.includes(text));
 }
 
 /** The network that an IPv4 CIDR with host bits means; undefined where there are none. */

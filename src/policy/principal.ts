@@ -6,6 +6,7 @@ import {
 } from '../identity/spiffe-id.js';
 import { isJsonObject, type JsonObject, type JsonValue, member } from '../json/json-value.js';
 import type { ClaimPattern, PrincipalEntry } from './policy-schema.js';
+import { firstMismatch, type Mismatch } from './principal-mismatch.js';
 import { compileTextPattern, compileTextPatterns, type TextPattern } from './text-pattern.js';
 
 /** A named caller of the policy, or one of the built-ins `anyone` and `authenticated`. */
@@ -16,6 +17,8 @@ export interface Principal {
    * `anyone` without an identity), or undefined when it is not.
    */
   match(caller: Caller): string | undefined;
+  /** Why it is not, for `explain`; absent of the built-ins. */
+  mismatch?(caller: Caller): Mismatch | undefined;
 }
 
 export const builtInPrincipals: ReadonlyMap<string, Principal> = new Map([
@@ -52,6 +55,11 @@ export function compilePrincipal(
       if (token === undefined || !matchJwt(token)) return undefined;
       return spiffe ?? token.id;
     },
+    mismatch: (caller) =>
+      firstMismatch(entry, caller, (part) => {
+        const compiled = compilePrincipal(name, part);
+        return 'match' in compiled && compiled.match(caller) !== undefined;
+      }),
   };
 }
 

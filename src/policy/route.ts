@@ -21,7 +21,7 @@ export function compileRoute(entry: RuleEntry, templates: readonly Template[] | 
   const methods = entry.methods === undefined ? undefined : new Set(entry.methods);
   const grpc = entry.grpc?.map(parseGrpcMethod).filter((call) => call !== undefined);
   const upgrade = entry.upgrade?.map((protocol) => protocol.toLowerCase());
-  const matchesMcp = compileMcp(entry.mcp);
+  const matchesMcp = compileMcp(entry.mcp, entry.effect);
   return {
     hosts: entry.hosts,
     templates,
@@ -79,6 +79,7 @@ function mcpRoute(entry: McpEntry): McpRoute {
 
 function compileMcp(
   entry: McpEntry | undefined,
+  effect: RuleEntry['effect'],
 ): ((mcp: McpMessage | undefined) => boolean) | undefined {
   if (entry === undefined) return undefined;
   const methods = optional(entry.methods);
@@ -93,6 +94,8 @@ function compileMcp(
     if (!holds(methods, mcp.method) || !holds(tools, mcp.tool)) return false;
     if (!holds(resources, mcp.resource) || !holds(prompts, mcp.prompt)) return false;
     if (only === undefined) return true;
+    // Others than those that are known could be there: that counts against the caller.
+    if (!mcp.hasAllArguments) return effect === 'deny';
     return mcp.arguments !== undefined && Object.keys(mcp.arguments).every((key) => only.has(key));
   };
 }

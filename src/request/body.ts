@@ -15,6 +15,8 @@ export function readBody(
   partial: string | undefined,
   maxBytes: number,
 ): Body {
+  const isSent = http.body !== '' || http.rawBody.length > 0 || partial !== undefined;
+  const unknown = (why: string): Body => ({ state: 'unknown', why, isSent });
   if (http.body !== '' && http.rawBody.length > 0) return unknown('it came in both encodings');
   // In a string body, Envoy writes "!" for each byte that is not UTF-8.
   if (http.body.includes('!')) return unknown('it may not be the bytes that the upstream gets');
@@ -38,8 +40,4 @@ export function readBody(
   return isEmpty && (partial === 'false' || !isChunked)
     ? { state: 'absent' }
     : unknown('Envoy sent none of it');
-}
-
-function unknown(why: string): Body {
-  return { state: 'unknown', why };
 }

@@ -1,8 +1,11 @@
-import { isJsonObject, type JsonObject, member } from '../json/json-value.js';
+import { isJsonObject, type JsonObject, type JsonValue, member } from '../json/json-value.js';
 import type { Struct } from '../wire/struct.js';
 import type { McpMessage } from './request.js';
 
 const namespace = 'envoy.filters.http.mcp';
+
+/** How the filter names the method of a message that is a response as well. */
+const responseMethod = '__jsonrpc_response';
 
 /**
  * The JSON-RPC message as Envoy's MCP filter wrote it, for routes on which Envoy sends no body;
@@ -33,9 +36,25 @@ export function filterFault(
   return undefined;
 }
 
+/**
+ * Of arguments that the filter wrote, those it writes as they are. It drops lists, also inside of
+ * objects, and makes every number a double, so that some may be missing and an object may be less
+ * than it was.
+ */
+export function filterArguments(written: JsonValue | undefined): JsonObject {
+  if (!isJsonObject(written)) return {};
+  return Object.fromEntries(Object.entries(written).filter(([, value]) => isUnchanged(value)));
+}
+
+function isUnchanged(value: JsonValue): boolean {
+  if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value);
+  return typeof value === 'string' || typeof value === 'boolean';
+}
+
 function isSure(written: Struct): boolean {
   return (
     member(written, 'is_mcp_request') === true &&
+    member(written, 'method') !== responseMethod &&
     member(written, 'passthrough_reason') === undefined &&
     member(written, 'is_exceeding_limit') === undefined
   );

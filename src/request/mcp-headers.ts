@@ -6,7 +6,7 @@ const firstWithHeaders = '2026-07-28';
 
 /**
  * Why the MCP headers contradict the body, or undefined. From protocol 2026-07-28 on `Mcp-Method`
- * must be there and equal the method, `Mcp-Name` the tool, prompt or resource; before, both are
+ * must be there and equal the method, `Mcp-Name` the tool, prompt, resource or task; before, both are
  * nobody's word and are ignored.
  */
 export function mcpHeaderFault(
@@ -33,12 +33,19 @@ export function mcpHeaderFault(
   if (inBody !== undefined && inBody !== version) {
     return 'the body names another protocol version than the header';
   }
+  if (message.method === 'response') return 'a response is not sent from 2026-07-28 on';
   if (single(headers, 'mcp-method') !== message.method) return 'mcp-method is not the method';
-  const name = message.tool ?? message.prompt ?? message.resource;
+  const name = message.tool ?? message.prompt ?? message.resource ?? taskOf(message);
   if (name !== undefined && single(headers, 'mcp-name') !== name) {
-    return 'mcp-name is not the tool, prompt or resource';
+    return 'mcp-name is not the tool, prompt, resource or task';
   }
   return undefined;
+}
+
+/** The task that a message of the tasks extension is about. */
+function taskOf({ method, params }: McpMessage & { kind: 'message' }): string | undefined {
+  const task = method.startsWith('tasks/') ? member(params, 'taskId') : undefined;
+  return typeof task === 'string' ? task : undefined;
 }
 
 /** The one value of a header, its `=?base64?…?=` form decoded; undefined when there are several. */

@@ -21,7 +21,7 @@ export function readJsonBody(request: HttpRequest): JsonValue | undefined | Refu
 }
 
 export function parseBody(bytes: Uint8Array): ParsedJson {
-  return parseJson(bytes, { maxDepth, maxBytes: Number.MAX_SAFE_INTEGER });
+  return parseJson(bytes, { maxDepth, maxBytes: Number.MAX_SAFE_INTEGER, foldKeys: true });
 }
 
 function unreadable(detail: string): Refusal {

@@ -1,6 +1,7 @@
 import { Refusal } from '../errors.js';
 import { isJsonObject, type JsonObject, type JsonValue, member } from '../json/json-value.js';
-import { filterFault, filterMessage } from './mcp-filter.js';
+import { foldCase } from '../json/parse-json.js';
+import { filterArguments, filterFault, filterMessage } from './mcp-filter.js';
 import { mcpHeaderFault } from './mcp-headers.js';
 import { isJsonType, parseBody } from './read-body.js';
 import type { HttpRequest, McpMessage } from './request.js';
@@ -24,8 +25,9 @@ export class McpRefusal extends Refusal {
 
 /**
  * Reads an MCP request (Streamable HTTP): the one JSON-RPC message of a POST, from the whole body
- * or, where Envoy sends none, from what its MCP filter wrote. A batch, a client's response and
- * everything that two parsers could read differently is refused. GET and DELETE carry no message.
+ * or, where Envoy sends none, from what its MCP filter wrote. A batch and everything that two
+ * parsers could read differently is refused. GET and DELETE carry no message. A client's answer to
+ * the server (until 2025-11-25) has the method `response`.
  */
 export function readMcp(request: HttpRequest): McpMessage | McpRefusal {
   if (request.method === 'GET' || request.method === 'DELETE') return { kind: 'none' };
@@ -45,11 +47,12 @@ type Message = McpMessage & { kind: 'message' };
 
 function readMessage(request: HttpRequest): Message | McpRefusal {
   const { body } = request;
-  if (body.state === 'absent') {
-    const value = filterMessage(request.envoy.metadata);
-    return value === undefined ? invalid('the request has no message') : readJsonRpc(value, false);
+  if (body.state === 'absent') return invalid('the request has no message');
+  if (body.state === 'unknown') {
+    const value = body.isSent ? undefined : filterMessage(request.envoy.metadata);
+    if (value !== undefined) return readJsonRpc(value, false);
+    return invalid(`the body is not known whole: ${body.why}`);
   }
-  if (body.state === 'unknown') return invalid(`the body is not known whole: ${body.why}`);
   if (!isJsonType(request.headers.get('content-type')?.[0])) {
     return invalid('the content type is not application/json');
   }
@@ -63,6 +66,9 @@ function readMessage(request: HttpRequest): Message | McpRefusal {
   return fault === undefined ? message : invalid(fault, message.id ?? null);
 }
 
+/** What rules call the answer that a client posts to a request of the server. */
+const response = 'response';
+
 /** @param isWhole whether absent arguments are none, rather than not known */
 function readJsonRpc(value: JsonValue, isWhole: boolean): Message | McpRefusal {
   if (!isJsonObject(value)) return invalid('the message is not one JSON-RPC object');
@@ -74,16 +80,46 @@ function readJsonRpc(value: JsonValue, isWhole: boolean): Message | McpRefusal {
   const fail = (detail: string) => invalid(detail, known ?? null);
   const method = member(value, 'method');
   const params = member(value, 'params');
+  if (hasVariant(value, envelope)) return fail('a member is written in another case');
   if (member(value, 'jsonrpc') !== '2.0') return fail('jsonrpc is not "2.0"');
-  if (typeof method !== 'string' || method === '') return fail('there is no method');
-  if (Object.hasOwn(value, 'result') || Object.hasOwn(value, 'error')) {
-    return fail('the message is a request and a response at once');
+  const answers = ['result', 'error'].filter((name) => Object.hasOwn(value, name));
+  if (answers.length > 0) {
+    if (known === undefined || answers.length > 1 || method !== undefined) {
+      return fail('the message is not a request and not one response');
+    }
+    return { ...plain, id: known, method: response };
+  }
+  if (typeof method !== 'string' || method === '' || method === response) {
+    return fail('there is no method');
   }
   if (params !== undefined && !isJsonObject(params)) return fail('params is not an object');
+  if (hasVariant(params, paramNames)) return fail('a member of params is written in another case');
   return (
     readParams(known, method, params, isWhole) ?? fail(`the params of ${method} are not its own`)
   );
 }
+
+/** Members of a message and of its `params` that have a meaning of their own. */
+const envelope = new Set(['jsonrpc', 'id', 'method', 'params', 'result', 'error']);
+const paramNames = new Set(['name', 'uri', 'arguments', 'taskid', '_meta']);
+
+/** Whether a key is one of these names to a parser that does not tell cases apart, and to others not. */
+function hasVariant(object: JsonObject | undefined, names: ReadonlySet<string>): boolean {
+  return Object.keys(object ?? {}).some((key) => {
+    const folded = foldCase(key);
+    return names.has(folded) && key !== folded && key !== 'taskId';
+  });
+}
+
+const plain = {
+  kind: 'message',
+  tool: undefined,
+  resource: undefined,
+  prompt: undefined,
+  arguments: undefined,
+  hasAllArguments: true,
+  params: undefined,
+} as const;
 
 /** Which member of `params` names the target, by method. */
 const targets: ReadonlyMap<string, { member: string; as: 'tool' | 'resource' | 'prompt' }> =
@@ -102,21 +138,13 @@ function readParams(
   isWhole: boolean,
 ): Message | undefined {
   const target = targets.get(method);
-  const message = {
-    kind: 'message',
-    id,
-    method,
-    tool: undefined,
-    resource: undefined,
-    prompt: undefined,
-    arguments: undefined,
-    params,
-  } as const;
+  const message = { ...plain, id, method, params };
   if (target === undefined) return message;
   const name = member(params, target.member);
   if (typeof name !== 'string' || name === '') return undefined;
   if (target.as === 'resource') return { ...message, resource: name };
   const given = member(params, 'arguments');
   if (given !== undefined && !isJsonObject(given)) return undefined;
-  return { ...message, [target.as]: name, arguments: given ?? (isWhole ? {} : undefined) };
+  const known = isWhole ? (given ?? {}) : filterArguments(given);
+  return { ...message, [target.as]: name, arguments: known, hasAllArguments: isWhole };
 }

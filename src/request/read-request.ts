@@ -30,6 +30,18 @@ export function readRequest(check: CheckRequest, options: RequestOptions): Reque
   return { kind: 'tcp', ...readAttributes(context, [], { ...options, trustedHops: 0 }) };
 }
 
+/** Whether a Check is about a gRPC call, as far as its answer must be one: also where it is refused. */
+export function isGrpcCheck(check: CheckRequest): boolean {
+  const http = check.attributes?.request?.http;
+  const read = http === undefined ? undefined : readHeaders(http);
+  if (read === undefined || read instanceof Refusal) return false;
+  return http?.method === 'POST' && isGrpcType(read.headers.get('content-type')?.[0]);
+}
+
+function isGrpcType(type: string | undefined): boolean {
+  return type !== undefined && /^application\/grpc(?:\+[a-z0-9.+-]+)?(?:;|$)/i.test(type.trim());
+}
+
 function malformed(detail: string): Refusal {
   return new Refusal('request_malformed', detail);
 }
@@ -142,9 +154,7 @@ function readGrpc(
   headers: Headers,
   segments: readonly string[],
 ): GrpcCall | undefined {
-  const type = headers.get('content-type')?.[0];
-  if (method !== 'POST' || type === undefined) return undefined;
-  if (!/^application\/grpc(?:\+[a-z0-9.+-]+)?(?:;|$)/i.test(type.trim())) return undefined;
+  if (method !== 'POST' || !isGrpcType(headers.get('content-type')?.[0])) return undefined;
   const [service, call] = segments;
   if (segments.length !== 2 || !service || !call) return undefined;
   return { service, method: call };

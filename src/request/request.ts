@@ -77,7 +77,12 @@ export type Headers = ReadonlyMap<string, readonly string[]>;
 export type Body =
   | { readonly state: 'absent' }
   | { readonly state: 'whole'; readonly bytes: Uint8Array }
-  | { readonly state: 'unknown'; readonly why: string };
+  | {
+      readonly state: 'unknown';
+      readonly why: string;
+      /** False where Envoy sent no byte and no word of a body: it was not asked to. */
+      readonly isSent: boolean;
+    };
 
 export interface GrpcCall {
   readonly service: string;
@@ -95,6 +100,8 @@ export type McpMessage =
       readonly resource: string | undefined;
       readonly prompt: string | undefined;
       readonly arguments: JsonObject | undefined;
+      /** False where arguments that the message has may be missing from `arguments`. */
+      readonly hasAllArguments: boolean;
       readonly params: JsonObject | undefined;
     };
 

@@ -6,7 +6,7 @@ import type { HeaderOverwrite } from '../wire/base.js';
 import { type CheckResponse, encodeCheckResponse } from '../wire/external-auth.js';
 import type { Struct } from '../wire/struct.js';
 import { type AnswerCache, createAnswerCache } from './answer-cache.js';
-import { challenge } from './challenge.js';
+import { challenge, scopeChallenge } from './challenge.js';
 import { headerValue } from './header-value.js';
 import { httpStatuses, rpcCodes, titles } from './status.js';
 
@@ -26,6 +26,8 @@ export interface AnswerContext {
   readonly decisionId: string;
   readonly revision: string;
   readonly request: Request | undefined;
+  /** Whether a request that could not be read was a gRPC call all the same. */
+  readonly isGrpc?: boolean | undefined;
   /** The header that carried the verified token; undefined without one. */
   readonly tokenHeader: string | undefined;
   /** Set when the request is judged as MCP: its JSON-RPC id, and the error code of a broken message. */
@@ -71,18 +73,28 @@ export function respond(
 /** Everything but the decision id that the answer depends on; undefined where that is one request's own. */
 function cacheKey(
   decision: Decision,
-  { revision, request, tokenHeader, mcp }: AnswerContext,
+  context: AnswerContext,
   { removeCredentials }: ResponseOptions,
 ): string | undefined {
+  const { revision, request, tokenHeader, mcp } = context;
   if (decision.effect === 'deny' && (mcp !== undefined || decision.dpopNonce !== undefined)) {
     return undefined;
   }
   const own = request?.kind === 'http' ? clientCopies(request) : [];
   if (own.length > 0) return undefined;
-  const isGrpc = request?.kind === 'http' && request.grpc !== undefined;
   const removed = removeCredentials ? (tokenHeader ?? '') : '';
-  const parts = [decision.code, decision.rule?.id ?? '', revision, String(isGrpc), removed];
+  const parts = [
+    decision.code,
+    decision.rule?.id ?? '',
+    revision,
+    String(isGrpc(context)),
+    removed,
+  ];
   return `${parts.join(' ')} ${decision.principal}`;
+}
+
+function isGrpc({ request, isGrpc: isCall }: AnswerContext): boolean {
+  return request?.kind === 'http' ? request.grpc !== undefined : isCall === true;
 }
 
 /** Headers of the client that only we may set. */
@@ -129,18 +141,23 @@ function removals(
 
 function denyResponse(deny: Deny, context: AnswerContext, options: ResponseOptions): CheckResponse {
   const { code } = deny;
-  const isGrpc = context.request?.kind === 'http' && context.request.grpc !== undefined;
+  const isCall = isGrpc(context);
   const status = httpStatuses[code];
   // Envoy translates 400 into gRPC INTERNAL, which clients read as a fault of the server.
-  const httpStatus = isGrpc && status === 400 ? 403 : status;
+  const httpStatus = isCall && status === 400 ? 403 : status;
   const headers: HeaderOverwrite[] = [{ key: decisionHeader, value: context.decisionId }];
   if (status === 401) {
     const metadataUrl = context.mcp === undefined ? '' : options.resourceMetadata;
-    const value = challenge(code, deny.dpopNonce, metadataUrl);
+    const isAsked = context.mcp !== undefined && code === 'credential_missing';
+    const scopes = isAsked ? deny.rule?.when?.scopes : undefined;
+    const value = challenge(code, deny.dpopNonce, metadataUrl, scopes);
     headers.push({ key: 'www-authenticate', value });
     if (deny.dpopNonce !== undefined) headers.push({ key: 'dpop-nonce', value: deny.dpopNonce });
+  } else if (code === 'condition_false' && deny.scopes !== undefined && context.mcp !== undefined) {
+    const value = scopeChallenge(deny.scopes, options.resourceMetadata);
+    headers.push({ key: 'www-authenticate', value });
   }
-  const body = isGrpc ? `${titles[code]} (${code})` : denyBody(code, httpStatus, context, headers);
+  const body = isCall ? `${titles[code]} (${code})` : denyBody(code, httpStatus, context, headers);
   const dynamicMetadata = metadata(deny, context);
   return {
     kind: 'denied',

@@ -10,12 +10,14 @@ type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Reads a CheckRequest in protobuf's JSON mapping, as Envoy, Istio and OPA users paste it: names in
- * camelCase or as in the protos, bytes in base64, unknown fields ignored. Gives why not, as a
- * sentence.
+ * camelCase or as in the protos, bytes in base64, unknown fields ignored; also its attributes alone,
+ * and either in the `input` that OPA hands to a policy. Gives why not, as a sentence.
  */
 export function checkRequestFromJson(value: unknown): Decoded<CheckRequest> {
   if (!isObject(value)) return { ok: false, reason: 'a CheckRequest is an object' };
-  const attributes = object(value, 'attributes');
+  const input = object(value, 'input') ?? value;
+  const isBare = ['request', 'source', 'destination'].some((name) => isObject(input[name]));
+  const attributes = object(input, 'attributes') ?? (isBare ? input : undefined);
   if (attributes === undefined) {
     return {
       ok: false,
@@ -61,16 +63,12 @@ function texts(from: Json | undefined): ReadonlyMap<string, string> {
 function readContext(from: Json): AttributeContext {
   const request = object(from, 'request');
   const http = request && object(request, 'http');
-  const time = request && Date.parse(text(request, 'time'));
   const tls = object(from, 'tls_session');
   return {
     source: readPeer(object(from, 'source')),
     destination: readPeer(object(from, 'destination')),
     request: request && {
-      time:
-        time === undefined || Number.isNaN(time)
-          ? undefined
-          : { seconds: Math.floor(time / 1000), nanos: (time % 1000) * 1e6 },
+      time: readTime(field(request, 'time')),
       http: http && readHttp(http),
     },
     contextExtensions: texts(object(from, 'context_extensions')),
@@ -78,6 +76,15 @@ function readContext(from: Json): AttributeContext {
     tlsSession: tls && { sni: text(tls, 'sni') },
     routeMetadataContext: readMetadata(object(from, 'route_metadata_context')),
   };
+}
+
+/** RFC 3339, as protobuf's JSON has it, or the message's own fields. */
+function readTime(value: unknown): { seconds: number; nanos: number } | undefined {
+  if (isObject(value)) return { seconds: number(value, 'seconds'), nanos: number(value, 'nanos') };
+  const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(ms)
+    ? undefined
+    : { seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6 };
 }
 
 function readPeer(from: Json | undefined): AttributePeer | undefined {

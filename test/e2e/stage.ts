@@ -23,8 +23,18 @@ export async function realEnvoy(): Promise<Exclude<Envoy, { kind: 'none' }>> {
   throw new Error(`${envoy.why}; COUNTERSIGN_WITHOUT_ENVOY=1 leaves these tests out`);
 }
 
-export async function createStage(options: { edit?: Edit; socket?: boolean } = {}): Promise<Stage> {
+export interface StageOptions {
+  readonly edit?: Edit;
+  readonly socket?: boolean;
+  /** The file of `envoy/`; quickstart.yaml where it is not given. */
+  readonly file?: string;
+  /** Changes files before anything is started. */
+  readonly prepare?: (workplace: Workplace) => void | Promise<void>;
+}
+
+export async function createStage(options: StageOptions = {}): Promise<Stage> {
   const workplace = await createWorkplace();
+  await options.prepare?.(workplace);
   const { ports } = workplace;
   const path = workplace.path('authz.sock');
   if (options.socket === true) {
@@ -36,7 +46,7 @@ export async function createStage(options: { edit?: Edit; socket?: boolean } = {
   const sidecar = await startSidecar(workplace.configFile, ports.admin);
   const countersign = options.socket === true ? path : ports.countersign;
   const config = withPorts(
-    'quickstart.yaml',
+    options.file ?? 'quickstart.yaml',
     { ingress: ports.ingress, admin: ports.envoyAdmin, app: ports.app, countersign },
     options.edit,
   );

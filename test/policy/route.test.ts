@@ -23,6 +23,7 @@ function call(more: Partial<McpMessage & { kind: 'message' }>): McpMessage {
     resource: undefined,
     prompt: undefined,
     arguments: undefined,
+    hasAllArguments: true,
     params: undefined,
     ...more,
   };
@@ -155,6 +156,19 @@ const rows: readonly Row[] = [
     want: false,
   },
   { name: 'arguments that are not known', rule: only, mcp: call({ tool: 'get_x' }), want: false },
+  {
+    name: 'arguments that are not all known, in a permit',
+    rule: only,
+    mcp: call({ tool: 'get_x', arguments: { id: 1 }, hasAllArguments: false }),
+    want: false,
+  },
+  {
+    name: 'arguments that are not all known, in a deny',
+    effect: 'deny',
+    rule: only,
+    mcp: call({ tool: 'get_x', arguments: { id: 1, more: 2 }, hasAllArguments: false }),
+    want: true,
+  },
   {
     name: 'a rule without mcp, an MCP message: its own keys decide',
     rule: '{ methods: [POST] }',

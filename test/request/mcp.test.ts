@@ -20,8 +20,13 @@ const latest = {
 };
 
 /** What was read as `method target`, or the JSON-RPC code of the refusal. */
-function read(rawBody: string, headers: Record<string, string> = {}, given: Given = {}): string {
-  const json = { 'content-type': 'application/json', 'x-envoy-auth-partial-body': 'false' };
+function read(
+  rawBody: string,
+  headers: Record<string, string> = {},
+  { isBodySent = true, ...given }: Given & { readonly isBodySent?: boolean } = {},
+): string {
+  const mark = isBodySent ? { 'x-envoy-auth-partial-body': 'false' } : {};
+  const json = { 'content-type': 'application/json', ...mark };
   const request = readRequest(
     checkRequest({
       method: 'POST',
@@ -81,9 +86,67 @@ const rows: readonly {
   },
   { name: 'an id that is null', body: message({ id: null }), want: 'mcp_malformed -32600 id null' },
   {
-    name: 'a response',
+    name: 'a response to the server',
     body: '{"jsonrpc":"2.0","id":1,"result":{}}',
+    want: 'response',
+  },
+  {
+    name: 'an error response to the server',
+    body: '{"jsonrpc":"2.0","id":"a","error":{"code":-1,"message":""}}',
+    want: 'response',
+  },
+  {
+    name: 'a response from 2026-07-28 on, which has none',
+    body: '{"jsonrpc":"2.0","id":1,"result":{}}',
+    headers: { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'response' },
+    want: 'mcp_malformed -32020 id 1',
+  },
+  {
+    name: 'a response to nothing',
+    body: '{"jsonrpc":"2.0","result":{}}',
+    want: 'mcp_malformed -32600 id null',
+  },
+  {
+    name: 'a result and an error at once',
+    body: '{"jsonrpc":"2.0","id":1,"result":{},"error":{}}',
     want: 'mcp_malformed -32600 id 1',
+  },
+  {
+    name: 'a request that is called response',
+    body: message({ method: 'response' }),
+    want: 'mcp_malformed -32600 id 1',
+  },
+  {
+    name: 'a method in two cases',
+    body: message({ Method: 'tools/list' }),
+    want: 'mcp_malformed -32700 id null',
+  },
+  {
+    name: 'an argument in two cases',
+    body: message({}, { arguments: { tenant: 'acme', Tenant: 'evil' } }),
+    want: 'mcp_malformed -32700 id null',
+  },
+  {
+    name: 'arguments in another case, which some servers read all the same',
+    body: message({}, { Arguments: { a: 1 } }),
+    want: 'mcp_malformed -32600 id 1',
+  },
+  {
+    name: 'params with a long s, which some servers read all the same',
+    body: message({ 'param\u017f': {} }),
+    want: 'mcp_malformed -32700 id null',
+  },
+  {
+    name: 'a task that the header names',
+    body: message({ method: 'tasks/get' }, { taskId: 't-1' }),
+    headers: { ...latest, 'mcp-method': 'tasks/get', 'mcp-name': 't-1' },
+    want: 'tasks/get',
+  },
+  {
+    name: 'another task than the header names',
+    body: message({ method: 'tasks/get' }, { taskId: 't-1' }),
+    headers: { ...latest, 'mcp-method': 'tasks/get', 'mcp-name': 't-2' },
+    want: 'mcp_malformed -32020 id 1',
   },
   {
     name: 'a request and a response at once',
@@ -207,9 +270,25 @@ describe('an MCP message', () => {
     expect(read(message(), {}, filter(unsure))).to.match(/-32600/);
   });
 
+  // As Envoy sends it where `with_request_body` is off: a length, and no byte.
+  const unsent = { 'content-length': '99' };
+  const written = (more: object): string =>
+    read('', unsent, { ...filter({ ...sure, ...more }), isBodySent: false });
+
   it("is the filter's, where Envoy sends no body and the filter is sure", () => {
-    expect(read('', {}, filter(sure))).to.equal('tools/call read');
-    expect(read('', {}, filter({ ...sure, is_exceeding_limit: true }))).to.match(/-32600/);
-    expect(read('', {})).to.match(/-32600/);
+    expect(written({})).to.equal('tools/call read');
+    expect(written({ method: 'tools/list', params: undefined })).to.equal('tools/list');
+    expect(written({ is_exceeding_limit: true })).to.match(/-32600/);
+    expect(written({ passthrough_reason: 'mcp_duplicate_keys' })).to.match(/-32600/);
+    expect(written({ method: '__jsonrpc_response' })).to.match(/-32600/);
+    expect(written({ is_mcp_request: false })).to.match(/-32600/);
+    expect(read('', unsent, { isBodySent: false })).to.match(/-32600/);
+  });
+
+  it("is not the filter's, where Envoy says that there is no body, or sends a part of it", () => {
+    expect(read('', {}, filter(sure))).to.match(/-32600/);
+    const part = { 'x-envoy-auth-partial-body': 'true' };
+    expect(read(message(), part, filter(sure))).to.match(/-32600/);
+    expect(read('', { ...unsent, ...part }, filter(sure))).to.match(/-32600/);
   });
 });
