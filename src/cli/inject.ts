@@ -16,6 +16,7 @@ export const inject: Command = {
     image: { type: 'string' },
     configmap: { type: 'string' },
     proxy: { type: 'string' },
+    istio: { type: 'boolean' },
     json: { type: 'boolean' },
   },
   help: [
@@ -23,6 +24,7 @@ export const inject: Command = {
     '--image IMAGE       (countersign:local)',
     '--configmap NAME    with the configuration and its files (countersign)',
     "--proxy NAMES       containers that get the socket: Envoy's (envoy,istio-proxy)",
+    "--istio             the proxy that Istio's injector adds later gets the socket",
     '--json              the manifest and what was done as JSON',
   ],
   async run(args, io) {
@@ -37,7 +39,8 @@ export const inject: Command = {
       config === undefined
         ? []
         : [...filesOf(config, configFile(args), dirname(configFile(args))).keys()];
-    const proxies = (text(args, 'proxy') ?? 'envoy,istio-proxy').split(',');
+    const names = (text(args, 'proxy') ?? 'envoy,istio-proxy').split(',');
+    const proxies = { names, isIstio: args.values['istio'] === true };
     const injected = injectSidecar(read(file), podOptions(config, args, paths), proxies);
     if ('error' in injected) {
       io.err(`${file}: ${injected.error}\n`);

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { isAbsolute, join, relative } from 'node:path';
 import type { Config } from '../config/config-schema.js';
 import { listPolicyFiles } from '../config/policy-files.js';
 import { configMapKey, namedFiles } from '../render/config-files.js';
@@ -10,11 +10,11 @@ import { sourceOf } from './read-config.js';
 export function filesOf(config: Config, file: string, folder: string): ReadonlyMap<string, string> {
   const files = new Map([['countersign.yaml', sourceOf(file) ?? '']]);
   for (const path of namedFiles(config)) {
+    if (isAbsolute(path) || relative('.', path).startsWith('..')) {
+      throw new Misuse(`${path} lies outside of the configuration's folder`);
+    }
     for (const named of list(join(folder, path))) {
-      const below = named.slice(join(folder, '/').length);
-      if (!named.startsWith(join(folder, '/')) || path.startsWith('/')) {
-        throw new Misuse(`${path} lies outside of the configuration's folder`);
-      }
+      const below = relative(folder, named);
       files.set(below, readFileSync(named, 'utf8'));
     }
   }

@@ -34,18 +34,25 @@ const podPaths: Readonly<Record<string, readonly string[]>> = {
   CronJob: ['spec', 'jobTemplate', 'spec', 'template', 'spec'],
 };
 
+/** Which containers get the socket. */
+export interface Proxies {
+  /** Names of containers of the manifest that run Envoy. */
+  readonly names: readonly string[];
+  /** Whether Istio's injector adds its proxy later, which an annotation tells to mount the socket. */
+  readonly isIstio: boolean;
+}
+
 /**
  * Adds the sidecar to every pod of a stream of manifests. Comments and order stay; an object that
  * has it already, or has no pod, stays as it is. A text that is no YAML gives its first error.
- * @param proxies names of the containers that run Envoy, which get the socket
  */
 export function injectSidecar(
   text: string,
   options: PodOptions,
-  proxies: readonly string[],
+  proxies: Proxies,
 ): Injected | { readonly error: string } {
   const documents = parseAllDocuments(text, { keepSourceTokens: true });
-  if (!Array.isArray(documents)) return { text, said: ['the input is empty'] };
+  if (documents.length === 0) return { text, said: ['the input is empty'] };
   for (const { errors } of documents) {
     const [error] = errors;
     if (error !== undefined) return { error: error.message.split('\n')[0] ?? 'this is no YAML' };
@@ -83,7 +90,7 @@ function injectObject(
   document: Document,
   object: YAMLMap,
   options: PodOptions,
-  proxies: readonly string[],
+  proxies: Proxies,
 ): Outcome {
   const path = podPaths[String(object.get('kind'))];
   if (path === undefined) return { changed: false, said: 'has no pod, left as it is' };
@@ -97,6 +104,7 @@ function injectObject(
     ...addContainer(document, pod, options),
     ...addVolumes(document, pod, options),
     ...shareSocket(document, pod, options, proxies),
+    ...(proxies.isIstio ? annotate(document, object, path, options) : []),
     ...doubtsOf(pod, containers, options),
   ];
   return {
@@ -110,7 +118,10 @@ function listOf(pod: YAMLMap, key: string): readonly YAMLMap[] {
   return isSeq(list) ? list.items.filter((item) => isMap(item)) : [];
 }
 
-/** First of all: what starts after it finds it ready, and it ends after them. */
+/**
+ * First of all: what starts after it finds it ready, and it ends after them. A new list stands behind
+ * `containers`, whose comment would else be about it.
+ */
 function addContainer(document: Document, pod: YAMLMap, options: PodOptions): readonly string[] {
   const container = document.createNode(plainOf(sidecarContainer(options)));
   const list = pod.get('initContainers');
@@ -122,7 +133,7 @@ function addContainer(document: Document, pod: YAMLMap, options: PodOptions): re
   added.items.push(container);
   const pair = document.createPair('initContainers', added);
   const at = pod.items.findIndex(({ key }) => isScalar(key) && key.value === 'containers');
-  pod.items.splice(Math.max(at, 0), 0, pair);
+  pod.items.splice(at + 1, 0, pair);
   return [];
 }
 
@@ -149,7 +160,7 @@ function shareSocket(
   document: Document,
   pod: YAMLMap,
   { socketFolder }: PodOptions,
-  proxies: readonly string[],
+  proxies: Proxies,
 ): readonly string[] {
   if (socketFolder === undefined) return [];
   const notes: string[] = [];
@@ -159,17 +170,38 @@ function shareSocket(
     pod.setIn(['securityContext', 'fsGroup'], userId);
   } else notes.push(`its own fsGroup ${String(group)} is kept`);
   const found = listOf(pod, 'containers').filter((container) =>
-    proxies.includes(String(container.get('name'))),
+    proxies.names.includes(String(container.get('name'))),
   );
   for (const container of found) {
     const mount = document.createNode({ name: socketVolume, mountPath: socketFolder });
     append(document, container, 'volumeMounts', mount);
     notes.push(`${String(container.get('name'))} gets the socket`);
   }
-  if (found.length === 0) {
-    notes.push(`no container ${proxies.join(' or ')} gets the socket: name Envoy's with --proxy`);
+  if (found.length === 0 && !proxies.isIstio) {
+    const names = proxies.names.join(' or ');
+    notes.push(`no container ${names} gets the socket: name Envoy's with --proxy, or use --istio`);
   }
   return notes;
+}
+
+const mountAnnotation = 'sidecar.istio.io/userVolumeMount';
+
+/** Istio's injector adds the mounts of this annotation to its proxy. */
+function annotate(
+  document: Document,
+  object: YAMLMap,
+  podPath: readonly string[],
+  { socketFolder }: PodOptions,
+): readonly string[] {
+  if (socketFolder === undefined) return [];
+  const path = [...podPath.slice(0, -1), 'metadata', 'annotations'];
+  if (object.getIn([...path, mountAnnotation]) !== undefined) {
+    return [`its own ${mountAnnotation} is kept: add ${socketVolume} at ${socketFolder}`];
+  }
+  const value = JSON.stringify([{ name: socketVolume, mountPath: socketFolder }]);
+  if (!isMap(object.getIn(path))) object.setIn(path, document.createNode({}));
+  object.setIn([...path, mountAnnotation], value);
+  return ['istio-proxy gets the socket'];
 }
 
 function doubtsOf(

@@ -164,7 +164,8 @@ async function raise(scene: Scene): Promise<Stage> {
   const listen = isSocket ? `unix://${socket}` : `127.0.0.1:${ports.countersign}`;
   workplace.write(
     'countersign.yaml',
-    `listen: ${listen}\nadmin: 127.0.0.1:${ports.admin}\n${text.replace(/^listen: .*\n/m, '')}`,
+    // A busy machine may take longer than the usual 100 ms for the first Check.
+    `listen: ${listen}\ndeadline: 800ms\nadmin: 127.0.0.1:${ports.admin}\n${text.replace(/^listen: .*\n/m, '')}`,
   );
   const upstream = await startUpstream(ports.app);
   const sidecar = await startSidecar(workplace.configFile, ports.admin);
