@@ -22,7 +22,7 @@ export const inject: Command = {
   help: [
     '                    without -c: the socket /run/countersign/authz.sock, admin on 9192',
     '--image IMAGE       (countersign:local)',
-    '--configmap NAME    with the configuration and its files (countersign)',
+    '--configmap NAME    with the configuration (countersign); the policies are in NAME-policies',
     "--proxy NAMES       containers that get the socket: Envoy's (envoy,istio-proxy)",
     "--istio             the proxy that Istio's injector adds later gets the socket",
     '--json              the manifest and what was done as JSON',
@@ -35,13 +35,13 @@ export const inject: Command = {
     const isDerived = text(args, 'config') !== undefined;
     const config = isDerived ? readConfig(args, io) : undefined;
     if (isDerived && config === undefined) return 1;
-    const paths =
+    const files =
       config === undefined
-        ? []
-        : [...filesOf(config, configFile(args), dirname(configFile(args))).keys()];
+        ? new Map<string, string>()
+        : filesOf(config, configFile(args), dirname(configFile(args)));
     const names = (text(args, 'proxy') ?? 'envoy,istio-proxy').split(',');
     const proxies = { names, isIstio: args.values['istio'] === true };
-    const injected = injectSidecar(read(file), podOptions(config, args, paths), proxies);
+    const injected = injectSidecar(read(file), podOptions(config, args, files), proxies);
     if ('error' in injected) {
       io.err(`${file}: ${injected.error}\n`);
       return 1;

@@ -9,7 +9,7 @@ import { envoyBootstrap } from '../render/envoy.js';
 import { envoyFilter } from '../render/envoy-filter.js';
 import { httpFilter, networkFilter } from '../render/ext-authz.js';
 import { type IstioOptions, istioMesh, istioObjects, providerName } from '../render/istio.js';
-import { configMap, deploymentPatch } from '../render/kubernetes.js';
+import { configMaps, deploymentPatch } from '../render/kubernetes.js';
 import { type Needs, needsOf } from '../render/needs.js';
 import { type Target, unmetNeeds } from '../render/unmet.js';
 import { type Arguments, type Command, Misuse, text } from './command.js';
@@ -174,11 +174,11 @@ function renderKubernetes(needs: Needs, args: Arguments): readonly Tree[] {
   const folder = dirname(configFile(args));
   const files = filesOf(needs.config, configFile(args), folder);
   const options = {
-    ...podOptions(needs.config, args, [...files.keys()]),
+    ...podOptions(needs.config, args, files),
     namespace: text(args, 'namespace') ?? 'default',
     deployment: text(args, 'name') ?? 'app',
   };
-  return [configMap(files, options), deploymentPatch(options)];
+  return [...configMaps(files, options), deploymentPatch(options)];
 }
 
 function address(args: Arguments, name: string, usual: string): ListenAddress {

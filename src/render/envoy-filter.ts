@@ -1,9 +1,10 @@
 import { because, type Tree } from './annotated.js';
 import { countersignCluster } from './cluster.js';
-import { httpFilter } from './ext-authz.js';
+import { httpFilter, networkFilter } from './ext-authz.js';
 import type { IstioOptions } from './istio.js';
 import type { Needs } from './needs.js';
 
+const tcpProxy = 'envoy.filters.network.tcp_proxy';
 const router = 'envoy.filters.http.router';
 const manager = 'envoy.filters.network.http_connection_manager';
 
@@ -47,6 +48,17 @@ export function envoyFilter(needs: Needs, options: IstioOptions): Tree {
               },
             },
           ),
+          because('Connections that speak no HTTP: without this nobody is asked about them.', {
+            applyTo: 'NETWORK_FILTER',
+            match: {
+              context: 'SIDECAR_INBOUND',
+              listener: { filterChain: { filter: { name: tcpProxy } } },
+            },
+            patch: {
+              operation: 'INSERT_BEFORE',
+              value: networkFilter(needs, { cluster, hasMcpFilter: false }) as Record<string, Tree>,
+            },
+          }),
         ],
       },
     },

@@ -108,12 +108,19 @@ function serviceEntry(needs: Needs, options: IstioOptions): Tree {
           protocol: 'GRPC',
         },
       ],
-      endpoints: [{ address: '127.0.0.1', ports: { grpc: port } }],
+      endpoints: because(
+        "The port where Countersign listens. The entry's own differs: an Envoy without traffic capture listens on that one itself.",
+        [{ address: '127.0.0.1', ports: { grpc: listenPort(needs) } }],
+      ),
     },
   };
 }
 
-function localService({ listen }: Needs, { provider, namespace }: IstioOptions) {
+function localService(needs: Needs, { provider, namespace }: IstioOptions) {
   const host = `${provider}.${namespace}.internal`;
-  return { host, port: listen.kind === 'tcp' ? listen.port : 9191 };
+  return { host, port: listenPort(needs) === 9190 ? 9191 : 9190 };
+}
+
+function listenPort({ listen }: Needs): number {
+  return listen.kind === 'tcp' ? listen.port : 9191;
 }

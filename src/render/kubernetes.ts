@@ -1,6 +1,7 @@
+import { basename, dirname } from 'node:path';
 import { because, type Tree } from './annotated.js';
 import { configMapKey } from './config-files.js';
-import { type PodOptions, podVolumes, sidecarContainer, userId } from './pod.js';
+import { type PodOptions, podVolumes, policiesName, sidecarContainer, userId } from './pod.js';
 
 export interface KubernetesOptions extends PodOptions {
   readonly namespace: string;
@@ -8,17 +9,32 @@ export interface KubernetesOptions extends PodOptions {
   readonly deployment: string;
 }
 
-/** ConfigMap with the configuration's files: path below the configuration's folder → text. */
-export function configMap(
+/** ConfigMaps with the configuration's files: path below the configuration's folder → text. */
+export function configMaps(
   files: ReadonlyMap<string, string>,
-  { configMap: name, namespace }: KubernetesOptions,
-): Tree {
-  return {
+  options: KubernetesOptions,
+): readonly Tree[] {
+  const { configMap: name, namespace, policyFolder } = options;
+  const isPolicy = (path: string) => dirname(path) === policyFolder;
+  const map = (of: string, data: Record<string, string>) => ({
     apiVersion: 'v1',
     kind: 'ConfigMap',
-    metadata: { name, namespace },
-    data: Object.fromEntries([...files].map(([path, text]) => [configMapKey(path), text])),
-  };
+    metadata: { name: of, namespace },
+    data,
+  });
+  const plain = [...files].filter(([path]) => !isPolicy(path));
+  const policies = [...files].filter(([path]) => isPolicy(path));
+  return [
+    map(name, Object.fromEntries(plain.map(([path, text]) => [configMapKey(path), text]))),
+    ...(policyFolder === undefined
+      ? []
+      : [
+          map(
+            policiesName(options),
+            Object.fromEntries(policies.map(([path, text]) => [basename(path), text])),
+          ),
+        ]),
+  ];
 }
 
 /** A patch (`kubectl patch --patch-file`, kustomize) that attaches the sidecar to a Deployment. */

@@ -32,7 +32,7 @@ export function unmetNeeds(needs: Needs, target: Target, configFile: string): re
     ...atRules('context_extensions', needs.extensions, extensions),
     ...(isIstio ? istioFindings(needs, configFile) : []),
     ...(isIstio ? [] : proxyFindings(needs)),
-    ...(target === 'envoyfilter' ? envoyFilterFindings(needs) : []),
+    ...(target === 'envoy' ? connectionFindings(needs) : []),
     ...(target === 'waypoint' ? waypointFindings(needs) : []),
   ];
 }
@@ -43,9 +43,9 @@ function proxyFindings({ metadata, routeMetadata }: Needs): readonly Finding[] {
   return atRules('computed_namespace', [...new Set(computed)], message);
 }
 
-function envoyFilterFindings({ connections }: Needs): readonly Finding[] {
+function connectionFindings({ connections }: Needs): readonly Finding[] {
   const message =
-    'the EnvoyFilter asks about HTTP requests alone: use an AuthorizationPolicy CUSTOM';
+    'connections are asked about by the network filter, in front of a tcp_proxy of yours: --only network-filter';
   return atRules('connection_rules', connections, message);
 }
 

@@ -222,7 +222,7 @@ describe('render, inject and validate --istio on the command line', () => {
 
   it('put every file that the configuration names into the ConfigMap, at its path', async () => {
     const { out } = await cli(...render('kubernetes', '--name', 'orders'));
-    const [map, patch] = parseAllDocuments(out).map((document) => document.toJS());
+    const [map, policies, patch] = parseAllDocuments(out).map((document) => document.toJS());
     const { volumes } = patch.spec.template.spec;
     const items = volumes[0].configMap.items as { key: string; path: string }[];
     expect(items.map(({ path }) => path).sort()).to.deep.equal([
@@ -231,15 +231,16 @@ describe('render, inject and validate --istio on the command line', () => {
       'data/revocations.yaml',
       'keys/board.jwks.json',
       'keys/corp.jwks.json',
-      'policies/p.yaml',
     ]);
     expect(items.map(({ key }) => key).sort()).to.deep.equal(Object.keys(map.data).sort());
+    expect(policies.metadata.name).to.equal('countersign-policies');
+    expect(policies.data).to.deep.equal({ 'p.yaml': policy });
     expect(patch.metadata.name).to.equal('orders');
   });
 
   it('inject by the configuration: its files, its socket, its port', async () => {
     const { out } = await cli('inject', at('pod.yaml'), '-c', at('socket.yaml'));
     expect(out).to.include('mountPath: /run\n');
-    expect(out).to.include('path: policies/p.yaml');
+    expect(out).to.include('mountPath: /etc/countersign/policies\n');
   });
 });

@@ -9,6 +9,7 @@ const socket: PodOptions = {
   image: 'countersign:local',
   configMap: 'countersign',
   items: new Map(),
+  policyFolder: 'policies',
   socketFolder: '/run/countersign',
   adminPort: 9192,
 };

@@ -36,7 +36,7 @@ describe('the extension provider that is rendered (row 140)', () => {
       name: 'countersign',
       envoyExtAuthzGrpc: {
         service: 'shop/countersign.shop.internal',
-        port: 9191,
+        port: 9190,
         timeout: '1s',
         failOpen: false,
         statusOnError: '503',
@@ -67,7 +67,7 @@ describe('the extension provider that is rendered (row 140)', () => {
       exportTo: ['.'],
       location: 'MESH_INTERNAL',
       resolution: 'STATIC',
-      ports: [{ number: 9191, name: 'grpc', protocol: 'GRPC' }],
+      ports: [{ number: 9190, name: 'grpc', protocol: 'GRPC' }],
       endpoints: [{ address: '127.0.0.1', ports: { grpc: 9191 } }],
     });
   });
@@ -95,12 +95,12 @@ describe('the extension provider that is rendered (row 140)', () => {
 });
 
 describe('the EnvoyFilter that is rendered', () => {
-  it('adds the cluster it asks, and the filter before the router', () => {
+  it('adds the cluster it asks, and filters for requests and for connections', () => {
     const socket = needsFrom('listen: unix:///run/countersign/authz.sock\n');
     const { spec } = plainOf(envoyFilter(socket, options)) as {
       spec: { configPatches: { applyTo: string; patch: { operation: string; value: object } }[] };
     };
-    const [cluster, filter] = spec.configPatches;
+    const [cluster, filter, connections] = spec.configPatches;
     expect([cluster?.applyTo, cluster?.patch.operation]).to.deep.equal(['CLUSTER', 'ADD']);
     expect([filter?.applyTo, filter?.patch.operation]).to.deep.equal([
       'HTTP_FILTER',
@@ -109,6 +109,8 @@ describe('the EnvoyFilter that is rendered', () => {
     expect(JSON.stringify(cluster)).to.include('"pipe":{"path":"/run/countersign/authz.sock"}');
     expect(JSON.stringify(cluster)).to.include('"name":"countersign-local"');
     expect(JSON.stringify(filter)).to.include('"cluster_name":"countersign-local"');
+    expect(connections?.applyTo).to.equal('NETWORK_FILTER');
+    expect(JSON.stringify(connections)).to.include('"failure_mode_allow":false');
   });
 });
 
@@ -148,7 +150,8 @@ describe('what a target cannot carry (row 141)', () => {
     { name: 'TLS', target: 'istio', config: tls, want: ['istio_tls'] },
     { name: 'a peer', target: 'waypoint', want: ['waypoint_peer'] },
     { name: 'a peer by XFCC', target: 'waypoint', config: xfcc, want: [] },
-    { name: 'connections', target: 'envoyfilter', rules: [tcp], want: ['connection_rules'] },
+    { name: 'connections', target: 'envoy', rules: [tcp], want: ['connection_rules'] },
+    { name: 'connections', target: 'envoyfilter', rules: [tcp], want: [] },
     { name: 'connections', target: 'istio', rules: [tcp], want: [] },
     { name: 'probes', target: 'kubernetes', want: ['admin_loopback'] },
     { name: 'probes', target: 'kubernetes', config: 'admin: "0.0.0.0:9192"\n', want: [] },
