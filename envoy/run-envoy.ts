@@ -1,6 +1,8 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
 import { type Envoy, root } from './find-envoy.js';
 
@@ -54,11 +56,33 @@ export function withPorts(
   };
   for (const { name, load_assignment } of bootstrap.static_resources.clusters) {
     for (const { lb_endpoints } of load_assignment.endpoints) {
-      for (const { endpoint } of lb_endpoints) endpoint.address = targets[name];
+      for (const { endpoint } of lb_endpoints) endpoint.address = targets[name] ?? endpoint.address;
     }
   }
   edit(bootstrap);
   return stringify(bootstrap);
+}
+
+/** What the real Envoy says of a configuration without running it: '' when it would load it. */
+export async function refusalOf(
+  envoy: Exclude<Envoy, { kind: 'none' }>,
+  folder: string,
+  config: string,
+): Promise<string> {
+  const file = join(folder, `validate-${randomUUID()}.yaml`);
+  writeFileSync(file, config);
+  const flags = ['--mode', 'validate', '-c', file, '--log-level', 'warning'];
+  const mounts = ['--rm', '--network', 'none', '-v', `${folder}:${folder}`, '-w', folder];
+  const [command, args] =
+    envoy.kind === 'binary'
+      ? [envoy.path, flags]
+      : ['docker', ['run', ...mounts, envoy.image, ...flags]];
+  try {
+    await promisify(execFile)(command, args, { cwd: folder, timeout: 30_000 });
+    return '';
+  } catch (error) {
+    return error instanceof Error ? error.message : 'unknown';
+  }
 }
 
 /**

@@ -2,11 +2,13 @@ import { parseArgs } from 'node:util';
 import { approve } from './approve.js';
 import { type Command, type ExitCode, type Io, Misuse } from './command.js';
 import { explain } from './explain.js';
+import { inject } from './inject.js';
+import { render } from './render.js';
 import { serve } from './serve.js';
 import { test } from './test.js';
 import { validate } from './validate.js';
 
-const commands: readonly Command[] = [serve, validate, test, explain, approve];
+const commands: readonly Command[] = [serve, validate, test, explain, approve, render, inject];
 
 const processIo: Io = {
   out: (text) => void process.stdout.write(text),

@@ -21,7 +21,7 @@ export function compilePrincipals(
       report(path, 'reserved_name', `"${name}" is built in and cannot be defined`);
       continue;
     }
-    principals.set(name, { name, match: () => undefined });
+    principals.set(name, { name, isPeer: false, match: () => undefined });
     if (entry === undefined) continue;
     checkIssuers(entry, path, scope, report);
     const principal = compilePrincipal(name, entry);

@@ -20,6 +20,9 @@ export interface CheckedCondition {
   readonly headers: ReadonlySet<string>;
   /** Names of the query parameters it reads. */
   readonly query: ReadonlySet<string>;
+  /** Namespaces of Envoy's metadata and of the route's that it reads; '*' where they cannot be told. */
+  readonly metadata: ReadonlySet<string>;
+  readonly routeMetadata: ReadonlySet<string>;
   /** What it reads, as written: `token.claims.tenant`. */
   readonly operands: ReadonlySet<string>;
   /** Whether it asks which MCP arguments there are, rather than for the value of one. */
@@ -62,6 +65,8 @@ class Checker implements CheckedCondition {
   readonly reads = new Map<string, Set<string>>();
   readonly headers = new Set<string>();
   readonly query = new Set<string>();
+  readonly metadata = new Set<string>();
+  readonly routeMetadata = new Set<string>();
   readonly operands = new Set<string>();
   needsAllArguments = false;
   readonly #positions: Readonly<Record<string, number>>;
@@ -243,8 +248,12 @@ class Checker implements CheckedCondition {
     this.reads.set(root, members.add(steps[0] ?? '*'));
     const names = steps.map((step) => (step === undefined ? undefined : accessText(step)));
     if (names.every((name) => name !== undefined)) this.operands.add(`${root}${names.join('')}`);
-    if (root !== 'request') return;
     const [part, name = '*'] = steps;
+    if (root === 'envoy') {
+      if (part !== 'routeMetadata' && part !== 'contextExtensions') this.metadata.add(name);
+      if (part !== 'metadata' && part !== 'contextExtensions') this.routeMetadata.add(name);
+    }
+    if (root !== 'request') return;
     if (part === undefined || part === 'headers') this.headers.add(name.toLowerCase());
     if (part === undefined || part === 'query') this.query.add(name);
   }

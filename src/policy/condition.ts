@@ -22,6 +22,9 @@ export interface Condition {
   readonly headers: ReadonlySet<string>;
   /** Names of query parameters it reads, `*` where they cannot be told (for the log's `full` detail). */
   readonly query: ReadonlySet<string>;
+  /** Namespaces of Envoy's metadata, and of its route metadata, that it reads; `*` where they cannot be told. */
+  readonly metadata: ReadonlySet<string>;
+  readonly routeMetadata: ReadonlySet<string>;
   /** True, false, or an error: an expression that fails or gives no boolean. Never throws. */
   evaluate(input: ConditionInput): boolean | ConditionError;
   /** Whether all parts but `scopes` are true. Never throws. */
@@ -110,6 +113,8 @@ export function compileCondition(
       ),
     headers: checked.headers,
     query: checked.query,
+    metadata: checked.metadata,
+    routeMetadata: checked.routeMetadata,
     evaluate: (input) => evaluate(run, checked, input),
     values: (input) =>
       [...checked.operands].map((name) => ({ name, value: show(name, scope, input) })),

@@ -12,6 +12,8 @@ import { compileTextPattern, compileTextPatterns, type TextPattern } from './tex
 /** A named caller of the policy, or one of the built-ins `anyone` and `authenticated`. */
 export interface Principal {
   readonly name: string;
+  /** Whether it is known by its client certificate: it names SPIFFE ids that need not come in a token. */
+  readonly isPeer: boolean;
   /**
    * The id by which the caller is this principal (SPIFFE id or `issuerName:subject`; '' for
    * `anyone` without an identity), or undefined when it is not.
@@ -22,8 +24,11 @@ export interface Principal {
 }
 
 export const builtInPrincipals: ReadonlyMap<string, Principal> = new Map([
-  ['anyone', { name: 'anyone', match: (caller) => callerIds(caller)[0] ?? '' }],
-  ['authenticated', { name: 'authenticated', match: (caller) => callerIds(caller)[0] }],
+  ['anyone', { name: 'anyone', isPeer: false, match: (caller) => callerIds(caller)[0] ?? '' }],
+  [
+    'authenticated',
+    { name: 'authenticated', isPeer: false, match: (caller) => callerIds(caller)[0] },
+  ],
 ]);
 
 /** A fault of a principal: the key it is at, and a sentence. */
@@ -47,6 +52,7 @@ export function compilePrincipal(
   const matchJwt = compileJwt(entry.jwt);
   return {
     name,
+    isPeer: patterns.length > 0 && entry.via !== 'jwt-svid',
     match: (caller) => {
       const spiffe = patterns.length === 0 ? undefined : matchSpiffe(caller);
       if (patterns.length > 0 && spiffe === undefined) return undefined;

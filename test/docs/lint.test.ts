@@ -5,6 +5,8 @@ import { parseConfig } from '../../src/config/parse-config.js';
 import { lintCodes } from '../../src/document/lint-codes.js';
 import { lintConfig } from '../../src/load/lint-config.js';
 import { compilePolicies } from '../../src/policy/compile.js';
+import { istioCodes } from '../../src/render/lint-istio.js';
+import { unmetCodes } from '../../src/render/unmet.js';
 
 const page = readFileSync('docs/lint.md', 'utf8');
 const sections = page.split(/^### /m).slice(1);
@@ -60,6 +62,11 @@ describe('docs/lint.md', () => {
       expect(warningsOf(text)).to.deep.equal([code]);
     });
   }
+
+  it('lists all that Envoy or Istio will not tell', () => {
+    const listed = [...page.matchAll(/^\| `([a-z_]+)` \|/gm)].map(([, code]) => code);
+    expect(listed.sort()).to.deep.equal([...unmetCodes, ...istioCodes].sort());
+  });
 
   it('shows a warning that is silent', () => {
     const [, text = ''] = /```yaml\n([\s\S]*?)```/.exec(page) ?? [];

@@ -68,7 +68,7 @@ const rows: readonly Row[] = [
   let stage: Stage;
   before(async () => {
     stage = await createStage({
-      file: 'tcp.yaml',
+      file: 'connections.yaml',
       prepare: async (workplace) => {
         workplace.write('policies/connections.yaml', policy(workplace.ports.ingress));
         await workplace.addCaller('payments', 'spiffe://prod.example/ns/payments/sa/bot');

@@ -17,8 +17,10 @@ function load(folders: readonly string[], files: string[]): protobufjs.Root {
 }
 
 /** The independent opinion: the official protos, read by protobufjs. */
-export function officialProtos(): protobufjs.Root {
-  return load(official, ['envoy/service/auth/v3/external_auth.proto']);
+export function officialProtos(
+  files: string[] = ['envoy/service/auth/v3/external_auth.proto'],
+): protobufjs.Root {
+  return load(official, files);
 }
 
 /** The protos of this repository, read by protobufjs. */
