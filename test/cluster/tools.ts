@@ -18,18 +18,12 @@ const packages = {
   'kube-scheduler': ['kubernetes', 'k8s.io/kubernetes/cmd/kube-scheduler'],
   'pilot-discovery': ['istio', 'istio.io/istio/pilot/cmd/pilot-discovery'],
   'pilot-agent': ['istio', 'istio.io/istio/pilot/cmd/pilot-agent'],
-  istioctl: ['istio', 'istio.io/istio/istioctl/cmd/istioctl'],
 } as const satisfies Record<string, readonly [Module, string]>;
 
 export type Tool = keyof typeof packages;
 
 /** What the parts without pods need. */
-export const controlPlaneTools: readonly Tool[] = [
-  'kube-apiserver',
-  'kubectl',
-  'pilot-discovery',
-  'istioctl',
-];
+export const controlPlaneTools: readonly Tool[] = ['kube-apiserver', 'kubectl', 'pilot-discovery'];
 /** What pods need beside them. */
 export const podTools: readonly Tool[] = [
   'kubelet',
@@ -38,12 +32,15 @@ export const podTools: readonly Tool[] = [
   'pilot-agent',
 ];
 
-/** The kubelet and the API server compare their versions, which only the linker can tell them. */
-const version = 'k8s.io/component-base/version';
-const linkerFlags: Readonly<Record<Module, string>> = {
-  kubernetes: `-s -w -X ${version}.gitVersion=v1.37.2 -X ${version}.gitMajor=1 -X ${version}.gitMinor=37`,
-  istio: '-s -w',
-};
+/** Kubernetes' programs compare their versions, and only the linker can tell them theirs. */
+function linkerFlags(module: Module): string {
+  if (module === 'istio') return '-s -w';
+  const pinned = readFileSync(join(moduleFolder(module), 'go.mod'), 'utf8');
+  const [, version = '', major, minor] =
+    /k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(pinned) ?? [];
+  const at = 'k8s.io/component-base/version';
+  return `-s -w -X ${at}.gitVersion=${version} -X ${at}.gitMajor=${major} -X ${at}.gitMinor=${minor}`;
+}
 
 const cache = join(
   process.env['COUNTERSIGN_CACHE'] ??
@@ -111,7 +108,7 @@ async function build(
     await run(
       'go',
       [
-        ...['build', '-trimpath', '-ldflags', linkerFlags[module], '-o', `${target}/`],
+        ...['build', '-trimpath', '-ldflags', linkerFlags(module), '-o', `${target}/`],
         ...tools.map((tool) => packages[tool][1]),
       ],
       moduleFolder(module),

@@ -4,6 +4,7 @@ import { parse, stringify } from 'yaml';
 import { root } from '../../../envoy/find-envoy.js';
 import { reserve } from '../../../examples/quickstart/workplace.js';
 import type { ControlPlane } from '../control-plane.js';
+import type { Manifest } from '../kubectl.js';
 import { eventually, type Program, startProgram } from '../program.js';
 import { toolPath } from '../tools.js';
 
@@ -26,6 +27,21 @@ export function ownProvider(): Provider {
   const [provider] = parsed.extensionProviders;
   if (provider === undefined) throw new Error('mesh-config.yaml has no provider');
   return provider;
+}
+
+/** The policy of k8s/istio for another provider, or with other rules. */
+export function customPolicy(provider: string, rules: readonly object[] = [{}]): Manifest {
+  return {
+    apiVersion: 'security.istio.io/v1',
+    kind: 'AuthorizationPolicy',
+    metadata: { name: provider },
+    spec: {
+      selector: { matchLabels: { app: 'orders' } },
+      action: 'CUSTOM',
+      provider: { name: provider },
+      rules,
+    },
+  };
 }
 
 /** Settings that keep what only Istio's own Envoy understands away from a generic one. */

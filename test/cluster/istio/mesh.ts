@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -48,6 +49,7 @@ export async function createMesh(name: string): Promise<Mesh> {
   const authority = await createAuthority('cluster.local');
   const server = await authority.issue({ uris: ['spiffe://cluster.local/ns/default/sa/orders'] });
   write('ca.pem', authority.certificatePem);
+  write('cluster.local.json', bundleOf(authority.certificatePem));
   write('server.pem', server.certificatePem);
   write('server.key', server.keyPem);
   const issuer = await createIssuer('https://idp.example', 'corp-1');
@@ -81,6 +83,15 @@ export async function createMesh(name: string): Promise<Mesh> {
       );
     },
   };
+}
+
+/** A SPIFFE bundle document with one X.509 authority (SPIFFE Trust Domain and Bundle §4). */
+function bundleOf(pem: string): string {
+  const { publicKey, raw } = new X509Certificate(pem);
+  const jwk = publicKey.export({ format: 'jwk' });
+  return JSON.stringify({
+    keys: [{ ...jwk, use: 'x509-svid', x5c: [raw.toString('base64')] }],
+  });
 }
 
 function config(listen: string, admin: number, settings: string): string {

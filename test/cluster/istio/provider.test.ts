@@ -2,26 +2,10 @@ import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import type { Sidecar } from '../../../examples/quickstart/sidecar.js';
 import { cluster } from '../cluster.js';
-import type { Manifest } from '../kubectl.js';
 import { eventually } from '../program.js';
-import { type Istiod, ownProvider, type Provider, startIstiod } from './istiod.js';
+import { customPolicy, type Istiod, ownProvider, type Provider, startIstiod } from './istiod.js';
 import { ask, createMesh, decisionsOf, type Mesh, sendBytes, told } from './mesh.js';
 import { ports, startWorkload, type Workload, type WorkloadOptions } from './workload.js';
-
-/** The policy of k8s/istio for another provider, or with other rules. */
-function custom(provider: string, rules: readonly object[] = [{}], name = provider): Manifest {
-  return {
-    apiVersion: 'security.istio.io/v1',
-    kind: 'AuthorizationPolicy',
-    metadata: { name },
-    spec: {
-      selector: { matchLabels: { app: 'orders' } },
-      action: 'CUSTOM',
-      provider: { name: provider },
-      rules,
-    },
-  };
-}
 
 const extAuthz = 'envoy.filters.http.ext_authz';
 
@@ -148,7 +132,7 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
   describe('and its traps', () => {
     it('a path outside of `rules` never reaches Countersign', async () => {
       const rules = [{ to: [{ operation: { notPaths: ['/healthz'] } }] }];
-      const objects = [custom('countersign', rules)];
+      const objects = [customPolicy('countersign', rules)];
       const scoped = await start({ name: 'provider-scoped', number: 2, objects, shows: extAuthz });
       const decided = decisionsOf(sidecar);
       expect((await ask(scoped, { path: '/healthz' })).status).to.equal(200);
@@ -163,7 +147,7 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
       const hidden = await start({
         name: 'provider-hidden',
         number: 3,
-        objects: [custom('countersign')],
+        objects: [customPolicy('countersign')],
         sidecar: { egress: [{ hosts: ['./*'] }] },
         shows: extAuthz,
       });
@@ -178,7 +162,7 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
       const shown = await start({
         name: 'provider-shown',
         number: 4,
-        objects: [custom('countersign')],
+        objects: [customPolicy('countersign')],
         sidecar: { egress: [{ hosts: ['./*', 'istio-system/countersign.local'] }] },
         shows: extAuthz,
       });
@@ -191,7 +175,7 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
       const unknown = await start({
         name: 'provider-unknown',
         number: 5,
-        objects: [custom('countersing')],
+        objects: [customPolicy('countersing')],
         shows: 'bad-CUSTOM-action',
       });
       const decided = decisionsOf(sidecar);
@@ -202,7 +186,7 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
     });
 
     it('a provider without a timeout is waited for ten minutes', async () => {
-      const objects = [custom('untimed')];
+      const objects = [customPolicy('untimed')];
       const untimed = await start({
         name: 'provider-untimed',
         number: 6,
