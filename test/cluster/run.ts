@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../envoy/find-envoy.js';
+import { cleanNode } from './pods/clean-node.js';
 import { endLeftovers } from './program.js';
 import { buildTools, controlPlaneTools, podTools } from './tools.js';
 
@@ -13,6 +14,7 @@ import { buildTools, controlPlaneTools, podTools } from './tools.js';
  */
 const pods = process.argv.includes('--pods');
 const rest = process.argv.slice(2).filter((argument) => argument !== '--pods');
+const here = join(root, 'build', 'test', 'cluster', 'pods');
 const say = (text: string) => console.log(`== ${text}`);
 
 function complaint(): string | undefined {
@@ -32,7 +34,7 @@ function runMocha(): Promise<number> {
     [
       ...[join(root, 'node_modules', 'mocha', 'bin', 'mocha.js')],
       ...['--config', join(root, '.mocharc.cluster.json'), ...rest],
-      ...(pods ? [join(root, 'build', 'test', 'cluster', 'pods', '*.test.js')] : []),
+      ...(pods ? ['--require', join(here, 'cluster-of-pods.js'), join(here, '*.test.js')] : []),
     ],
     {
       cwd: root,
@@ -45,7 +47,10 @@ function runMocha(): Promise<number> {
   }
   return new Promise((resolve) => {
     mocha.once('close', (code) => {
-      for (const name of readdirSync(folder)) endLeftovers(join(folder, name));
+      for (const name of readdirSync(folder)) {
+        endLeftovers(join(folder, name));
+        cleanNode(join(folder, name));
+      }
       rmSync(folder, { recursive: true, force: true });
       resolve(code ?? 1);
     });
