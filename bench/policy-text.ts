@@ -25,11 +25,16 @@ rules:
     when: mcp.arguments.tenant == token.claims.tenant
   - { id: no-bulk-export, effect: deny, paths: ["/**/export"] }
 `;
+export const probePath = '/probe';
+const probeRule = `  - { id: probe, effect: permit, principals: [reporting], methods: [GET], paths: [${probePath}] }`;
 const askedRules = 5;
 const rulesOfService = 10;
 
-/** A policy of so many rules: those asked about, then ten a service, one of them a deny rule. */
-export function policyText(rules: number): string {
+/**
+ * A policy of so many rules: those asked about, then ten a service, one of them a deny rule.
+ * @param isOpen the last rule permits the probe of the reload
+ */
+export function policyText(rules: number, isOpen = false): string {
   const lines = Array.from({ length: Math.max(0, rules - askedRules) }, (_, index) => {
     const { service, resource } = placeOf(index);
     if (resource === rulesOfService - 1) {
@@ -38,6 +43,7 @@ export function policyText(rules: number): string {
     const principals = resource % 2 === 0 ? '[reporting, support-agent]' : '[elsewhere, reporting]';
     return `  - { id: s${service}-r${resource}-read, effect: permit, principals: ${principals}, methods: [GET, HEAD], paths: ["/api/s${service}/r${resource}/{id}"] }`;
   });
+  if (isOpen) lines.push(probeRule);
   return `${asked}${lines.join('\n')}\n`;
 }
 

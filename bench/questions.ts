@@ -1,12 +1,12 @@
 import { encodeCheckRequest } from '../src/wire/external-auth.js';
 import type { Question } from './connection.js';
 import type { Questions } from './load.js';
-import { pathsAcross } from './policy-text.js';
+import { pathsAcross, probePath } from './policy-text.js';
 import { type Algorithm, type BenchPlace, callerId } from './workplace.js';
 
 /** What a caller asks; the rest is as Envoy sends it with the configuration of `envoy/`. */
 interface Call {
-  readonly want: 'permit' | 'deny';
+  readonly want: Question['want'];
   readonly method: string;
   readonly path: string;
   readonly token?: string;
@@ -132,6 +132,11 @@ export function acrossRules({ certificatePem }: BenchPlace, rules: number): Ques
     path: `${paths[index]}o-${stamp}`,
     certificatePem,
   }));
+}
+
+/** Permitted by one of two policies, denied by the other. */
+export function probeQuestion({ certificatePem }: BenchPlace): Question {
+  return question({ want: 'either', method: 'GET', path: probePath, certificatePem });
 }
 
 const agentClaims = (number: number) => ({
