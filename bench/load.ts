@@ -113,17 +113,19 @@ export interface Timed {
 
 /**
  * An open loop: questions at a constant rate whatever the answers do, each timed from the moment
- * it was due (so a stall costs every question that fell into it). The generator spins: its own
- * timer would be a millisecond late.
+ * it was due (so a stall costs every question that fell into it). The generator spins, since a timer
+ * would be a millisecond late; where it shares its core with what is measured it must not, and a
+ * question is timed from when the timer sent it.
  * @param heard told of each answer: its question, when it was due and when it came
  */
 export async function openLoop(
-  load: Load & { readonly perSecond: number; readonly seconds: number },
+  load: Load & { readonly perSecond: number; readonly seconds: number; readonly shares?: 'core' },
   heard: (question: Question, verdict: Verdict, dueMs: number, nowMs: number) => void = () => {},
 ): Promise<Timed> {
   const { next } = asker(load.questions);
   const total = Math.floor(load.perSecond * load.seconds);
   const latenciesMs = new Float64Array(total);
+  const begunMs = new Float64Array(total);
   let start = 0;
   let asked = 0;
   let answered = 0;
@@ -133,9 +135,10 @@ export async function openLoop(
     load,
     (_, verdict, question, tag) => {
       const nowMs = performance.now();
-      latenciesMs[tag] = nowMs - dueMs(tag);
+      const begun = begunMs[tag] ?? nowMs;
+      latenciesMs[tag] = nowMs - begun;
       answered += 1;
-      heard(question, verdict, dueMs(tag), nowMs);
+      heard(question, verdict, begun, nowMs);
     },
     (error) => {
       failure ??= error;
@@ -151,11 +154,15 @@ export async function openLoop(
       while (asked < total && dueMs(asked) <= nowMs) {
         const question = next();
         if (question === undefined) throw new Error('the questions are used up');
+        begunMs[asked] = load.shares === 'core' ? nowMs : dueMs(asked);
         connections[asked % connections.length]?.ask(question, asked);
         asked += 1;
       }
       for (const connection of connections) connection.flush();
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => {
+        if (load.shares === 'core') setTimeout(resolve, 1);
+        else setImmediate(resolve);
+      });
     }
     return { latenciesMs, count: answered, seconds: (performance.now() - start) / 1000 };
   } finally {

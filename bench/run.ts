@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { reportArms } from './arm-report.js';
 import { arms, armsOf } from './arms.js';
+import { endToEnd } from './end-to-end.js';
 import { latency, memory, reload, startToReady } from './figures.js';
 import { runRounds } from './rounds.js';
 import { pinGenerator } from './servers.js';
@@ -34,6 +35,7 @@ const others: Readonly<Record<string, (place: BenchPlace) => Promise<readonly Fi
   start: startToReady,
   latency: (place) => latency(place, seconds),
   reload,
+  '12': () => endToEnd(seconds, tell),
   memory: (place) => memory(place, Number(values.requests)),
 };
 
