@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** A process and everything it started. */
-function family(pid: number): readonly number[] {
+export function family(pid: number): readonly number[] {
   const children = tasks(pid).flatMap((task) =>
     read(`/proc/${pid}/task/${task}/children`).split(' ').filter(Boolean).map(Number),
   );

@@ -3,7 +3,7 @@ import { checkPath } from '../src/server/listener.js';
 import type { Arm } from './arms.js';
 import type { Question, Target } from './connection.js';
 import { closedLoop, type Questions } from './load.js';
-import { cpuUs } from './process-cost.js';
+import { cpuUs, family } from './process-cost.js';
 import { type Served, startFloor, startSidecar } from './servers.js';
 import type { BenchPlace } from './workplace.js';
 
@@ -137,7 +137,7 @@ export async function runRounds(
   tell: (text: string) => void,
 ): Promise<ReadonlyMap<Arm, readonly Round[]>> {
   const standing: Served[] = [];
-  const rounds = new Map<Arm, Round[]>(chosen.map((arm) => [arm, []]));
+  const measured = new Map<Arm, Round[]>();
   const keep = (started: Standing) => {
     standing.push(started.served);
     return started;
@@ -150,6 +150,12 @@ export async function runRounds(
     const runners = [];
     for (const arm of chosen) {
       const sidecar = keep(await standSidecar(place, arm));
+      if (family(sidecar.served.pid).length < (arm.settings?.workers ?? 1)) {
+        tell(`arm ${arm.id} is LEFT OUT: the sidecar did not start as many workers as it was told`);
+        continue;
+      }
+      const rounds: Round[] = [];
+      measured.set(arm, rounds);
       const questions = fresh(arm, place);
       const run = async (part: Part): Promise<Round> => {
         tell(`  ${arm.id} ${arm.name}`);
@@ -160,15 +166,15 @@ export async function runRounds(
           arm: await measure(sidecar, asked, part, arm.connections),
         };
       };
-      runners.push({ arm, run });
+      runners.push({ rounds, run });
     }
     tell('warming up');
     for (const { run } of runners) await run({ ...plan, ...warmUp });
     for (let round = 1; round <= plan.rounds; round += 1) {
       tell(`round ${round} of ${plan.rounds}`);
-      for (const { arm, run } of runners) rounds.get(arm)?.push(await run(plan));
+      for (const { rounds, run } of runners) rounds.push(await run(plan));
     }
-    return rounds;
+    return measured;
   } finally {
     for (const served of standing) await served.stop();
   }
