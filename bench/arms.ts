@@ -17,6 +17,8 @@ export interface Arm {
   readonly name: string;
   readonly settings?: Partial<Omit<ServeSettings, 'listen' | 'adminPort'>>;
   readonly transport?: 'unix';
+  /** Another product in the sidecar's place, where it is installed. */
+  readonly peer?: 'opa';
   readonly core?: string;
   readonly connections?: number;
   /** Asked anew for each round where questions can be asked only once. */
@@ -114,11 +116,40 @@ export const arms: readonly Arm[] = [
     questions: spiffeQuestions,
     beside: '2',
   },
+  {
+    id: 'opa2',
+    name: 'peer: OPA-Envoy, as 2',
+    peer: 'opa',
+    questions: (place) => spiffeQuestions(place, 'joined'),
+    beside: '2',
+  },
+  {
+    id: 'opa3',
+    name: 'peer: OPA-Envoy, as 3',
+    peer: 'opa',
+    questions: (place) => tokenQuestions(place, 1, 'joined'),
+    beside: '3',
+  },
+  {
+    id: 'opa4',
+    name: 'peer: OPA-Envoy, as 4',
+    peer: 'opa',
+    questions: (place) => tokenQuestions(place, 4096, 'joined'),
+    beside: '4',
+  },
+  {
+    id: 'opa5',
+    name: 'peer: OPA-Envoy, as 5a',
+    peer: 'opa',
+    questions: (place) => newTokens(place, 'ES256', newTokensPerRound, 'joined'),
+    beside: '5a',
+  },
 ];
 
 /** The arms of a list like `2,3,9`, with those they are compared with. */
 export function armsOf(ids: readonly string[]): readonly Arm[] {
-  const isAsked = ({ id }: Arm) => ids.includes(id) || ids.includes(id.replace(/[a-z]$/, ''));
+  const isAsked = ({ id, peer }: Arm) =>
+    ids.includes(id) || ids.includes(peer ?? id.replace(/[a-z]$/, ''));
   const asked = arms.filter(isAsked);
   return arms.filter((arm) => asked.includes(arm) || asked.some(({ beside }) => beside === arm.id));
 }

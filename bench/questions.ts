@@ -12,7 +12,11 @@ interface Call {
   readonly token?: string;
   readonly certificatePem?: string;
   readonly body?: string;
+  /** raw: `header_map`, as our configuration asks Envoy for; joined: the `headers` of its default. */
+  readonly encoding?: Encoding;
 }
+
+type Encoding = 'raw' | 'joined';
 
 /** Eight digits that differ from request to request stand here. */
 const stamp = '@@@@@@@@';
@@ -33,7 +37,8 @@ function question(call: Call): Question {
   return { body, stamps, want: call.want };
 }
 
-function checkRequest({ method, path, token, certificatePem, body = '' }: Call) {
+function checkRequest(call: Call) {
+  const { method, path, token, certificatePem, body = '', encoding = 'raw' } = call;
   const lines: Readonly<Record<string, string>> = {
     ':authority': host,
     ':method': method,
@@ -78,7 +83,7 @@ function checkRequest({ method, path, token, certificatePem, body = '' }: Call) 
         http: {
           id: `12610282425${stamp}`,
           method,
-          headers: new Map<string, string>(),
+          headers: new Map(encoding === 'raw' ? [] : Object.entries(lines)),
           path,
           host,
           scheme: 'https',
@@ -88,11 +93,7 @@ function checkRequest({ method, path, token, certificatePem, body = '' }: Call) 
           protocol: 'HTTP/2',
           body: '',
           rawBody: Buffer.from(body),
-          headerMap: Object.entries(lines).map(([key, value]) => ({
-            key,
-            value: '',
-            rawValue: Buffer.from(value),
-          })),
+          headerMap: encoding === 'raw' ? rawLines(lines) : undefined,
         },
       },
       contextExtensions: new Map<string, string>(),
@@ -102,6 +103,9 @@ function checkRequest({ method, path, token, certificatePem, body = '' }: Call) 
     },
   };
 }
+
+const rawLines = (lines: Readonly<Record<string, string>>) =>
+  Object.entries(lines).map(([key, value]) => ({ key, value: '', rawValue: Buffer.from(value) }));
 
 /** So many questions by `call`, every sixteenth of them one that is denied. */
 function mixed(count: number, call: (index: number, isDenied: boolean) => Call): Questions {
@@ -114,12 +118,16 @@ function mixed(count: number, call: (index: number, isDenied: boolean) => Call):
 const wanted = (isDenied: boolean) => (isDenied ? 'deny' : 'permit');
 
 /** A workload with its certificate reads a payment; deleting one is denied. */
-export function spiffeQuestions({ certificatePem }: BenchPlace): Questions {
+export function spiffeQuestions(
+  { certificatePem }: BenchPlace,
+  encoding: Encoding = 'raw',
+): Questions {
   return mixed(denyEvery, (_, isDenied) => ({
     want: wanted(isDenied),
     method: isDenied ? 'DELETE' : 'GET',
     path: `/payments/p-${stamp}`,
     certificatePem,
+    encoding,
   }));
 }
 
@@ -148,30 +156,40 @@ const agentClaims = (number: number) => ({
 });
 
 /** An agent reads logs; `tokens` different agents in turn. Writing logs is denied. */
-export function tokenQuestions(place: BenchPlace, tokens: number): Questions {
+export function tokenQuestions(
+  place: BenchPlace,
+  tokens: number,
+  encoding: Encoding = 'raw',
+): Questions {
   const signed = Array.from({ length: tokens }, (_, index) =>
     place.token('ES256', agentClaims(index)),
   );
   return mixed(Math.max(tokens, denyEvery), (index, isDenied) =>
-    logsCall(signed[index % tokens], isDenied),
+    logsCall(signed[index % tokens], isDenied, encoding),
   );
 }
 
 /** Every question with a token that was never seen before. */
-export function newTokens(place: BenchPlace, algorithm: Algorithm, count: number): Questions {
+export function newTokens(
+  place: BenchPlace,
+  algorithm: Algorithm,
+  count: number,
+  encoding: Encoding = 'raw',
+): Questions {
   const { list } = mixed(count, (index, isDenied) =>
-    logsCall(place.token(algorithm, agentClaims(index % 4096)), isDenied),
+    logsCall(place.token(algorithm, agentClaims(index % 4096)), isDenied, encoding),
   );
   return { list, isOnce: true };
 }
 
-function logsCall(token: string | undefined, isDenied: boolean): Call {
+function logsCall(token: string | undefined, isDenied: boolean, encoding?: Encoding): Call {
   if (token === undefined) throw new Error('a token is missing');
   return {
     want: wanted(isDenied),
     method: isDenied ? 'POST' : 'GET',
     path: `/deployments/web-${stamp}/logs`,
     token,
+    ...(encoding === undefined ? {} : { encoding }),
   };
 }
 

@@ -3,6 +3,7 @@ import { checkPath } from '../src/server/listener.js';
 import type { Arm } from './arms.js';
 import type { Question, Target } from './connection.js';
 import { closedLoop, type Questions } from './load.js';
+import { findOpa, startOpa } from './opa.js';
 import { cpuUs, family } from './process-cost.js';
 import { type Served, startFloor, startSidecar } from './servers.js';
 import type { BenchPlace } from './workplace.js';
@@ -92,6 +93,13 @@ export async function standSidecar(
   return { served, target: targetOf(isUnix ? { path } : { port }) };
 }
 
+async function standOpa(place: BenchPlace): Promise<Standing | undefined> {
+  const binary = findOpa();
+  if (binary === undefined) return undefined;
+  const [port = 0] = await reserve(1);
+  return { served: await startOpa(binary, place, port), target: targetOf({ port }) };
+}
+
 export async function measure(
   { served, target }: Standing,
   questions: Questions,
@@ -149,7 +157,14 @@ export async function runRounds(
     };
     const runners = [];
     for (const arm of chosen) {
-      const sidecar = keep(await standSidecar(place, arm));
+      const stood = arm.peer === undefined ? await standSidecar(place, arm) : await standOpa(place);
+      if (stood === undefined) {
+        tell(
+          `arm ${arm.id} is LEFT OUT: its binary is not here, \`npm run bench:peers\` builds it`,
+        );
+        continue;
+      }
+      const sidecar = keep(stood);
       if (family(sidecar.served.pid).length < (arm.settings?.workers ?? 1)) {
         tell(`arm ${arm.id} is LEFT OUT: the sidecar did not start as many workers as it was told`);
         continue;

@@ -32,7 +32,8 @@ export function pinned(core: string, command: string, args: readonly string[]) {
 /** The bare grpc-js server on `127.0.0.1:PORT` or `unix:PATH`. */
 export async function startFloor(address: string): Promise<Served> {
   const script = join(root, 'build', 'bench', 'floor.js');
-  return await start(cores.server, [script, address], 'pipe', (_, stdout) => stdout !== '');
+  const isUp = (_: string, stdout: string) => stdout !== '';
+  return await start(cores.server, process.execPath, [script, address], 'pipe', isUp);
 }
 
 export interface SidecarOptions {
@@ -50,16 +51,26 @@ export async function startSidecar(options: SidecarOptions): Promise<Served> {
   const main = join(root, 'build', 'src', 'main.js');
   const args = [...nodeFlags, main, 'serve', '-c', configFile, '--drain-ms', '0'];
   const stdout = stdoutFile === undefined ? 'ignore' : openSync(stdoutFile, 'w');
-  return await start(core, args, stdout, () => isReady(adminPort));
+  return await start(core, process.execPath, args, stdout, () => isReady(adminPort));
+}
+
+/** Another product's server, up when its stderr says so. */
+export async function startPeer(
+  binary: string,
+  args: readonly string[],
+  saysItIsUp: RegExp,
+): Promise<Served> {
+  return await start(cores.server, binary, args, 'ignore', (stderr) => saysItIsUp.test(stderr));
 }
 
 async function start(
   core: string,
-  nodeArgs: readonly string[],
+  binary: string,
+  binaryArgs: readonly string[],
   stdout: 'pipe' | 'ignore' | number,
   isUp: (stderr: string, stdout: string) => boolean | Promise<boolean>,
 ): Promise<Served> {
-  const { command, args } = pinned(core, process.execPath, nodeArgs);
+  const { command, args } = pinned(core, binary, binaryArgs);
   const child: ChildProcess = spawn(command, args, { stdio: ['ignore', stdout, 'pipe'] });
   let errors = '';
   let output = '';
