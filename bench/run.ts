@@ -1,136 +1,60 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { connect } from 'node:http2';
-import { join } from 'node:path';
-import { root } from '../envoy/find-envoy.js';
-import { createCases } from '../examples/quickstart/cases.js';
-import { checkRequestOf } from '../examples/quickstart/direct.js';
-import { startSidecar } from '../examples/quickstart/sidecar.js';
-import { createWorkplace, reserve } from '../examples/quickstart/workplace.js';
-import { checkPath } from '../src/server/listener.js';
-import { encodeCheckRequest } from '../src/wire/external-auth.js';
-import { decodeCheckResponse } from '../src/wire/received-response.js';
+import { parseArgs } from 'node:util';
+import { reportArms } from './arm-report.js';
+import { arms, armsOf } from './arms.js';
+import { endToEnd } from './end-to-end.js';
+import { latency, memory, reload, startToReady } from './figures.js';
+import { runRounds } from './rounds.js';
+import { pinGenerator } from './servers.js';
+import { armTable, type Figure, figureTable, reading } from './table.js';
+import { type BenchPlace, createBenchPlace } from './workplace.js';
 
-/** One thing that is measured: a server, what is asked of it, and what it must answer. */
-interface Arm {
-  readonly name: string;
-  readonly port: number;
-  readonly body: Buffer;
-  readonly isRight: (answer: Buffer) => boolean;
-}
+const { values } = parseArgs({
+  options: {
+    arms: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '1.5' },
+    requests: { type: 'string', default: '1000000' },
+    concurrency: { type: 'string', default: '64' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const tell = (text: string) => process.stderr.write(`${text}\n`);
+const ids = values.arms?.split(',');
+const isChosen = (id: string) => ids === undefined || ids.includes(id);
+const chosen = ids === undefined ? arms : armsOf(ids);
+const seconds = Number(values.seconds);
+const plan = {
+  rounds: Number(values.rounds),
+  ms: seconds * 1000,
+  concurrency: Number(values.concurrency),
+};
+const unpinned = pinGenerator();
+if (unpinned !== undefined) tell(unpinned);
 
-const concurrency = 64;
-const roundMs = 1_500;
-const rounds = 5;
-
-/** One gRPC message: a flag, four bytes of length, the message. */
-function framed(message: Uint8Array): Buffer {
-  const frame = Buffer.alloc(5 + message.length);
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, 5);
-  return frame;
-}
-
-/** A closed loop of `concurrency` calls on one connection; gives answers per second. */
-async function measure(arm: Arm): Promise<number> {
-  const session = connect(`http://127.0.0.1:${arm.port}`);
-  const end = performance.now() + roundMs;
-  let answers = 0;
-  const call = () =>
-    new Promise<void>((resolve, reject) => {
-      const stream = session.request({
-        ':method': 'POST',
-        ':path': checkPath,
-        'content-type': 'application/grpc',
-        te: 'trailers',
-      });
-      const chunks: Buffer[] = [];
-      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-      stream.once('error', reject);
-      stream.once('end', () => {
-        if (!arm.isRight(Buffer.concat(chunks).subarray(5))) {
-          reject(new Error(`${arm.name}: a wrong answer, the run is void`));
-          return;
-        }
-        answers += 1;
-        resolve();
-      });
-      stream.end(arm.body);
-    });
-  const loop = async () => {
-    while (performance.now() < end) await call();
-  };
-  await Promise.all(Array.from({ length: concurrency }, loop));
-  session.close();
-  return answers / (roundMs / 1000);
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}
-
-const isPermit = (answer: Buffer) => {
-  const decoded = decodeCheckResponse(answer);
-  return decoded.ok && decoded.value.status === 0 && decoded.value.ok !== undefined;
+const others: Readonly<Record<string, (place: BenchPlace) => Promise<readonly Figure[]>>> = {
+  start: startToReady,
+  latency: (place) => latency(place, seconds),
+  reload,
+  '12': () => endToEnd(seconds, tell),
+  memory: (place) => memory(place, Number(values.requests)),
 };
 
-async function startFloor(port: number): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [join(root, 'build', 'bench', 'floor.js'), String(port)]);
-  await new Promise((resolve) => child.stdout.once('data', resolve));
-  return child;
-}
-
-const [floorPort = 0] = await reserve(1);
-const floor = await startFloor(floorPort);
-const workplace = await createWorkplace();
-const cases = await createCases(workplace);
-workplace.write(
-  'countersign.yaml',
-  `${(await import('node:fs')).readFileSync(workplace.configFile, 'utf8')}decisionLog: { to: off }\n`,
-);
-const sidecar = await startSidecar(workplace.configFile, workplace.ports.admin);
+const place = await createBenchPlace();
 try {
-  const calls = cases.flatMap(({ steps }) => steps.map(({ call }) => call));
-  const body = (path: string) => {
-    const call = calls.find((candidate) => candidate.path === path);
-    if (call === undefined) throw new Error(`no case has the path ${path}`);
-    return framed(encodeCheckRequest(checkRequestOf(workplace, call, '1')));
-  };
-  const port = workplace.ports.countersign;
-  const plain = body('/finance/reports/q3');
-  const arms: readonly Arm[] = [
-    { name: 'floor: bare grpc-js', port: floorPort, body: plain, isRight: isPermit },
-    { name: 'SPIFFE + certificate + path', port, body: plain, isRight: isPermit },
-    {
-      name: 'JWT, verified before',
-      port,
-      body: body('/deployments/web-7/logs'),
-      isRight: isPermit,
-    },
-    {
-      name: 'JWT + CEL on claims and captures',
-      port,
-      body: body('/tenants/acme/customers/c-17'),
-      isRight: isPermit,
-    },
-  ];
-  const measured = new Map<string, number[]>(arms.map(({ name }) => [name, []]));
-  for (const arm of arms) await measure(arm);
-  for (let round = 0; round < rounds; round += 1) {
-    for (const arm of arms) measured.get(arm.name)?.push(await measure(arm));
+  const reports = chosen.length === 0 ? [] : reportArms(await runRounds(place, chosen, plan, tell));
+  const figures: Figure[] = [];
+  for (const [id, run] of Object.entries(others)) {
+    if (!isChosen(id)) continue;
+    tell(id);
+    figures.push(...(await run(place)));
   }
-  const base = median(measured.get(arms[0]?.name ?? '') ?? []);
+  const text = [
+    reports.length > 0 ? `${armTable(reports)}\n\n${reading(reports)}\n` : '',
+    figures.length > 0 ? `${figureTable(figures)}\n` : '',
+  ].filter(Boolean);
   process.stdout.write(
-    'arm                                 answers/s   spread          to the floor\n',
+    values.json ? `${JSON.stringify({ arms: reports, figures }, null, 1)}\n` : text.join('\n'),
   );
-  for (const [name, values] of measured) {
-    const spread = `${Math.round(Math.min(...values))}–${Math.round(Math.max(...values))}`;
-    const ratio = (median(values) / base).toFixed(2);
-    process.stdout.write(
-      `${name.padEnd(34)} ${String(Math.round(median(values))).padStart(10)}   ${spread.padEnd(14)}  ${ratio}\n`,
-    );
-  }
 } finally {
-  await sidecar.stop();
-  floor.kill();
-  workplace.remove();
+  place.remove();
 }
