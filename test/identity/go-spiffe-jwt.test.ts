@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { before, it } from 'mocha';
 import { parseSpiffeBundle, staticBundles } from '../../src/trust/spiffe-bundle.js';
-import { askGo, buildGoSpiffe, describeGo, type GoTrust } from '../support/go-spiffe.js';
+import { describeGo } from '../support/go-program.js';
+import { askGo, buildGoSpiffe, type GoTrust } from '../support/go-spiffe.js';
 import {
   base64url,
   bearer,
