@@ -84,6 +84,14 @@ describeRedis('the Valkey store', () => {
     expect(await sidecars[0]?.spend('one', `r${winner}`, Date.now() + 60_000)).to.equal('again');
   });
 
+  it('that is opened before there is a server is unavailable, and there when the server is', async () => {
+    await killRedis(server);
+    const store = open();
+    expect(await store.spend('x', 'r', Date.now() + 1000)).to.equal('unavailable');
+    server = startRedis(port);
+    await until(() => isUp(store), 'the store did not come');
+  });
+
   it('is unavailable when the server is gone, and back when it is', async () => {
     const store = open();
     await until(() => isUp(store), 'the store did not connect');
