@@ -94,7 +94,7 @@ describe('the memory store', () => {
       const clocks = { nowMs: () => wall, monotonicMs: () => steadyNow };
       const store = memoryStore(() => 10, clocks);
       // An earlier use at a wall clock that was far ahead must not shorten what comes after it.
-      store.spend('earlier', 'r', 600_000);
+      expect(store.spend('earlier', 'r', 600_000)).to.equal('first');
       [wall, steadyNow] = spent;
       expect(store.spend('a', 'r', until)).to.equal('first');
       [wall, steadyNow] = again;
@@ -139,6 +139,18 @@ describeRedis('the Valkey store', () => {
     expect([count('first'), count('used')]).to.deep.equal([1, 19]);
     const winner = spent.indexOf('first');
     expect(await sidecars[0]?.spend('one', `r${winner}`, Date.now() + 60_000)).to.equal('again');
+  });
+
+  it('remembers what another sidecar, whose clock is half a minute behind, still accepts', async () => {
+    const ahead = valkeyStore(`redis://127.0.0.1:${port}`, () => Date.now() + 30_000, 1000);
+    stores.push(ahead);
+    await until(() => isUp(ahead), 'the store did not connect');
+    const behind = open();
+    await until(() => isUp(behind), 'the store did not connect');
+    const untilMs = Date.now() + 10_000;
+    expect(await ahead.spend('skewed', 'r1', untilMs)).to.equal('first');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await behind.spend('skewed', 'r2', untilMs)).to.equal('used');
   });
 
   it('that is opened before there is a server is unavailable, and there when the server is', async () => {
