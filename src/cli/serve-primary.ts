@@ -51,7 +51,10 @@ function startOwnCrew(
   line: (text: string) => void,
 ): Crew {
   let maxEntries = config.replay.maxEntries;
-  const spent = memoryStore(() => maxEntries, Date.now);
+  const spent = memoryStore(() => maxEntries, {
+    nowMs: Date.now,
+    monotonicMs: () => performance.now(),
+  });
   return startCrew({
     size: config.workers,
     fork: () =>

@@ -57,11 +57,11 @@ export class Loader {
   constructor(options: LoaderOptions) {
     this.#options = options;
     this.#keys = new Keys(options);
-    const { shared, nowMs } = options;
+    const { shared } = options;
     this.#nonceSecret = shared?.nonceSecret ?? randomBytes(32);
     // One for ever, with the limit in force: a reload forgets nothing that was spent.
     const maxEntries = () => this.config?.replay.maxEntries ?? 0;
-    this.#memory = shared?.replayStore(maxEntries) ?? memoryStore(maxEntries, nowMs);
+    this.#memory = shared?.replayStore(maxEntries) ?? memoryStore(maxEntries, options);
   }
 
   /** The last good configuration. */

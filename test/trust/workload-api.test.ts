@@ -157,6 +157,22 @@ describe('bundles of the Workload API', () => {
     ]);
   });
 
+  it('are waited for by nobody: a sidecar that starts without its agent answers, and takes them when it comes', async () => {
+    agent.stop();
+    const early = await createWorld(policy, { 'countersign.yaml': withAgent(agent.address) });
+    const headers = { authorization: `Bearer ${await signSvid(prod, bot, 'edge')}` };
+    const askEarly = async () => said(await early.ask({ path: '/', headers }));
+    const corp = await early.corp.sign({ sub: 'robot' });
+    expect(await askEarly()).to.equal(gone);
+    expect(
+      said(await early.ask({ path: '/', headers: { authorization: `Bearer ${corp}` } })),
+    ).to.equal('permit any');
+    await agent.start();
+    await becomes('permit any', askEarly);
+    await early.loader.close();
+    early.close();
+  });
+
   it('are dropped when the identity of this workload is withdrawn, and taken again (C17)', async () => {
     await becomes('permit any');
     const { entries } = agent.state;
