@@ -79,6 +79,14 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     listener.setServing(isServing);
     options.onServing(isServing);
   };
+  const reload = () => {
+    try {
+      loader.load();
+    } catch (error) {
+      logger.error({ why: sentence(error) }, 'the files cannot be loaded');
+    }
+    inForce();
+  };
   let watcher: { close(): void } | undefined;
   const seeKeys = () => metrics.keySources(loader.keySources());
   return {
@@ -97,17 +105,10 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     },
     begin() {
       inForce();
-      watcher = watchFiles(
-        () => loader.paths(),
-        () => {
-          try {
-            loader.load();
-          } catch (error) {
-            logger.error({ why: sentence(error) }, 'the files cannot be loaded');
-          }
-          inForce();
-        },
-      );
+      const own = watchFiles(() => loader.paths(), reload);
+      watcher = own;
+      // What changed between the first load and the first look would wait for another change.
+      own.ready.then(reload, reload);
     },
     drain() {
       isDraining = true;

@@ -34,9 +34,10 @@ export const test: Command = {
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
     });
+    if (args.values['watch'] === true) return runAgain(loader, args, io);
     const code = await runOnce(loader, args, io);
     await loader.close();
-    return args.values['watch'] === true ? runAgain(loader, args, io, code) : code;
+    return code;
   },
 };
 
@@ -62,12 +63,13 @@ async function runOnce(loader: Loader, args: Arguments, io: Io): Promise<ExitCod
   return results.every(({ isGood }) => isGood) ? 0 : 1;
 }
 
-/** Runs at every change of a file, one run at a time, until it is interrupted; gives the last code. */
-function runAgain(loader: Loader, args: Arguments, io: Io, first: ExitCode): Promise<ExitCode> {
-  let code = first;
-  let running = Promise.resolve();
+/**
+ * Runs at once and at every change of a file, one run at a time, until it is interrupted; gives the
+ * last code. The files are watched before they are read, so that no change is missed.
+ */
+function runAgain(loader: Loader, args: Arguments, io: Io): Promise<ExitCode> {
+  let code: ExitCode = 0;
   const again = async () => {
-    io.out(`\n${new Date().toISOString()}\n`);
     try {
       code = await runOnce(loader, args, io);
     } catch (error) {
@@ -77,12 +79,18 @@ function runAgain(loader: Loader, args: Arguments, io: Io, first: ExitCode): Pro
     }
     await loader.close();
   };
+  loader.load();
+  let running = Promise.resolve();
   const watcher = watchFiles(
     () => [...loader.paths(), ...args.positionals],
     () => {
-      running = running.then(again);
+      running = running.then(() => {
+        io.out(`\n${new Date().toISOString()}\n`);
+        return again();
+      });
     },
   );
+  running = watcher.ready.then(again);
   return new Promise((resolve) => {
     const end = () => {
       watcher.close();

@@ -14,6 +14,7 @@ import { compilePrincipals, compileWindows } from './compile-names.js';
 import { type CompiledRule, compileRule } from './compile-rule.js';
 import { lintPolicy } from './lint.js';
 import { lintSet } from './lint-set.js';
+import { lintSlashes } from './lint-slash.js';
 import { type PolicyParts, policySchema, salvageSchema } from './policy-schema.js';
 import type { Candidate, PolicySet, Rule } from './policy-set.js';
 import type { Principal } from './principal.js';
@@ -91,7 +92,7 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
     }
   }
   if (findings.length > 0) return { ok: false, findings: findings.sort(byPosition) };
-  warnings.push(...lintSet(compiled));
+  warnings.push(...lintSet(compiled), ...lintSlashes(compiled));
   const set = createSet(compiled, revisionOf(files, scope.facts));
   const meant = files.reduce<readonly Finding[]>(
     (left, { file, text }) => withoutSilenced(file, text, left),
