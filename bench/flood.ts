@@ -39,10 +39,18 @@ export async function openFlood(
   questions: readonly Question[],
   connections = 4,
 ): Promise<Flood> {
-  const clients: RawClient[] = [];
-  for (let at = 0; at < connections; at += 1) {
-    clients.push(await connectRawClient(target, checkPath, timeout));
-  }
+  const clients: (RawClient | undefined)[] = [];
+  let isClosed = false;
+  /** A connection that ends is made anew, as Envoy does. */
+  const connect = async (at: number) => {
+    clients[at] = undefined;
+    const client = await connectRawClient(target, checkPath, timeout);
+    client.onEnd(() => {
+      if (!isClosed) connect(at).catch(() => setTimeout(() => connect(at).catch(() => {}), 100));
+    });
+    clients[at] = client;
+  };
+  for (let at = 0; at < connections; at += 1) await connect(at);
   let asked = 0;
   let open = 0;
 
@@ -53,7 +61,9 @@ export async function openFlood(
       const client = clients[asked % clients.length];
       asked += 1;
       if (open >= maxRequests || question === undefined || client === undefined) {
-        tally.count('503 of the circuit breaker');
+        tally.count(
+          client === undefined ? '503 without a connection' : '503 of the circuit breaker',
+        );
         resolve();
         return;
       }
@@ -104,7 +114,8 @@ export async function openFlood(
       return { ...outcomes, perSecond: outcomes.answerMs.length / seconds };
     },
     close() {
-      for (const client of clients) client.close();
+      isClosed = true;
+      for (const client of clients) client?.close();
     },
   };
 }

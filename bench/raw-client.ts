@@ -12,7 +12,8 @@ export interface RawClient {
   call(message: Uint8Array, done: Done): number;
   /** Resets a call as a caller does that waits no longer; its `done` is not called. */
   cancel(stream: number): void;
-  readonly isOpen: boolean;
+  /** Tells once when nothing more can be sent: GOAWAY, or the end of the connection. */
+  onEnd(tell: () => void): void;
   close(): void;
 }
 
@@ -52,6 +53,7 @@ class Connection implements RawClient {
   #rest: Buffer = Buffer.alloc(0);
   #isCorked = false;
   #isOpen = true;
+  #onEnd: (() => void) | undefined;
 
   constructor(socket: Socket, block: Buffer) {
     this.#socket = socket;
@@ -65,8 +67,8 @@ class Connection implements RawClient {
     this.#write(windowUpdate(maxWindow - 65_535));
   }
 
-  get isOpen(): boolean {
-    return this.#isOpen;
+  onEnd(tell: () => void): void {
+    this.#onEnd = tell;
   }
 
   call(message: Uint8Array, done: Done): number {
@@ -133,7 +135,7 @@ class Connection implements RawClient {
   #frame(type: number, flags: number, stream: number, payload: Buffer): void {
     if (type === frame.data) this.#data(stream, payload);
     else if (type === frame.reset) this.#finish(stream, undefined);
-    else if (type === frame.goaway) this.#isOpen = false;
+    else if (type === frame.goaway) this.#leave();
     else if (type === frame.settings && (flags & flag.ack) === 0) {
       this.#write(frameOf(frame.settings, flag.ack, 0, Buffer.alloc(0)));
     } else if (type === frame.ping && (flags & flag.ack) === 0) {
@@ -172,8 +174,14 @@ class Connection implements RawClient {
     call?.done(answer);
   }
 
-  #end(): void {
+  #leave(): void {
+    if (!this.#isOpen) return;
     this.#isOpen = false;
+    this.#onEnd?.();
+  }
+
+  #end(): void {
+    this.#leave();
     for (const stream of [...this.#calls.keys()]) this.#finish(stream, undefined);
   }
 }

@@ -60,14 +60,14 @@ describe('loading files that are swapped meanwhile', () => {
     const seen = probes.map(() => new Set<string>());
     let checks = 0;
     const flow = async () => {
-      while (checks < 5_000) {
+      while (checks < 2_000) {
         checks += probes.length;
         const outcomes = await Promise.all(probes.map(ask));
         for (const [at, outcome] of outcomes.entries()) seen[at]?.add(outcome);
         await new Promise((resolve) => setImmediate(resolve));
       }
     };
-    const reloading = setInterval(() => loader.load(), 3);
+    const reloading = setInterval(() => loader.load(), 15);
     await Promise.all([flow(), flow(), flow(), flow()]);
     clearInterval(reloading);
     const strangers = probes.flatMap(({ name, allowed }, at) =>
