@@ -28,12 +28,17 @@ const explicit503 = /^deny (overloaded|deadline_exceeded|store_unavailable)$/;
 export interface Flood {
   /** Offers so many calls a second, answered or not, for a while. */
   offer(perSecond: number, forMs: number): Promise<Outcomes>;
+  /** Asks one more question, once. */
+  once(question: Question): Promise<Outcomes>;
   /** Keeps `concurrency` calls under way for a while; gives answers a second as well. */
   loop(concurrency: number, forMs: number): Promise<Outcomes & { readonly perSecond: number }>;
   close(): void;
 }
 
-/** A caller with Envoy's patience on a few connections. */
+/**
+ * A caller with Envoy's patience on a few connections.
+ * @param questions asked in turn, again and again; the list may change meanwhile
+ */
 export async function openFlood(
   target: Target,
   questions: readonly Question[],
@@ -54,10 +59,10 @@ export async function openFlood(
   let asked = 0;
   let open = 0;
 
-  /** Asks the next question; the promise never rejects. */
-  const ask = (tally: Tally) =>
+  /** Asks a question, or the next one in turn; the promise never rejects. */
+  const ask = (tally: Tally, given?: Question) =>
     new Promise<void>((resolve) => {
-      const question = questions[asked % questions.length];
+      const question = given ?? questions[asked % questions.length];
       const client = clients[asked % clients.length];
       asked += 1;
       if (open >= maxRequests || question === undefined || client === undefined) {
@@ -85,6 +90,11 @@ export async function openFlood(
     });
 
   return {
+    async once(question) {
+      const tally = new Tally();
+      await ask(tally, question);
+      return tally.outcomes();
+    },
     async offer(perSecond, forMs) {
       const tally = new Tally();
       const under: Promise<void>[] = [];
