@@ -23,6 +23,9 @@ import { countOf } from './read-config.js';
 /** Beside the body, a CheckRequest holds headers and metadata. */
 const messageOverheadBytes = 4 * 1024 * 1024;
 
+/** After how long files are read again that changed all the time while they were read. */
+const unsettledMs = 200;
+
 /** What a process has that decides: its files, its log and counts, and what it says of them. */
 export interface Decider {
   readonly listener: Listener;
@@ -79,9 +82,11 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     listener.setServing(isServing);
     options.onServing(isServing);
   };
+  let again: NodeJS.Timeout | undefined;
   const reload = () => {
+    clearTimeout(again);
     try {
-      loader.load();
+      if (!loader.load()) again = setTimeout(reload, unsettledMs).unref();
     } catch (error) {
       logger.error({ why: sentence(error) }, 'the files cannot be loaded');
     }
@@ -116,6 +121,7 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     },
     async stop(graceMs) {
       watcher?.close();
+      clearTimeout(again);
       await listener.stop(graceMs);
       await loader.close();
       log().flush();

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Snapshot } from '../check.js';
-import type { ApprovalBoardConfig, Config, JwtIssuerConfig } from '../config/config-schema.js';
+import type { Config } from '../config/config-schema.js';
 import type { Environment } from '../config/parse-config.js';
 import type { Finding } from '../document/finding.js';
 import { type ApprovalBoard, approvalType, createApprovalVerifier } from '../evidence/approval.js';
 import { createIdentifier, type Identifier } from '../identity/identify.js';
-import type { JwtRules } from '../identity/verify-jwt.js';
 import { memoryStore } from '../replay/memory-store.js';
 import type { ReplayStore } from '../replay/replay-store.js';
 import { valkeyStore } from '../replay/valkey-store.js';
@@ -13,6 +12,8 @@ import { distinctKeys, type KeysInForce } from '../trust/distinct-keys.js';
 import type { KeySet, KeySource } from '../trust/key-source.js';
 import { staticBundles } from '../trust/spiffe-bundle.js';
 import { beside, finding } from './files.js';
+import { fingerprint } from './fingerprint.js';
+import { defaultTypes, rulesOf } from './jwt-rules.js';
 import { ConfigFile } from './load-config.js';
 import { DataFiles } from './load-data.js';
 import { type KeySourceState, Keys, keyFiles } from './load-keys.js';
@@ -35,6 +36,9 @@ export interface SharedState {
   /** The store behind `replay: { store: memory }`. */
   readonly replayStore: (maxEntries: () => number) => ReplayStore;
 }
+
+/** How often files that change while they are read are read again at once. */
+const attempts = 5;
 
 /**
  * Turns the configuration and the files it names into one snapshot, again and again. Each file's
@@ -117,11 +121,27 @@ export class Loader {
     ];
   }
 
-  /** Reads everything anew. */
-  load(): void {
+  /**
+   * Reads everything anew. What changes while it is read is read again, so that no snapshot mixes two
+   * states of the files.
+   * @returns false when the files changed all the time: nothing new is in force, try again later
+   */
+  load(): boolean {
+    for (let attempt = 0; attempt < attempts; attempt += 1) {
+      const before = fingerprint(this.paths());
+      const snapshot = this.#read();
+      if (fingerprint(this.paths()) !== before) continue;
+      if (snapshot !== undefined) this.#snapshot = snapshot;
+      return true;
+    }
+    return false;
+  }
+
+  /** Undefined while a part of it was never good. */
+  #read(): Snapshot | undefined {
     this.#config.refresh(this.#options.configFile, this.#options.environment);
     const { config } = this;
-    if (config === undefined) return;
+    if (config === undefined) return undefined;
     const { configFile, nowMs } = this.#options;
     const data = this.#data.refresh(config, configFile);
     this.#policies.refresh(config, configFile, data?.other);
@@ -129,8 +149,8 @@ export class Loader {
     const approvals = createApprovalVerifier(this.#boards(config), config.limits.token);
     this.#keys.dropUnused();
     const policy = this.#policies.value;
-    if (policy === undefined || data === undefined) return;
-    this.#snapshot = Object.freeze({
+    if (policy === undefined || data === undefined) return undefined;
+    return Object.freeze({
       budgetMs: config.deadline,
       maxInFlight: config.limits.inFlight,
       request: {
@@ -264,25 +284,6 @@ export class Loader {
     }
     return this.#replay?.store ?? this.#memory;
   }
-}
-
-/** What `typ` may be where none is configured: a generic JWT or an access token (RFC 9068 §2.1). */
-const defaultTypes = ['', 'jwt', 'at+jwt'];
-
-function rulesOf(
-  issuer: JwtIssuerConfig | ApprovalBoardConfig,
-  types: readonly string[],
-): JwtRules {
-  return {
-    issuer: issuer.issuer,
-    audiences: issuer.audiences,
-    algorithms: issuer.algorithms,
-    types: issuer.types?.map((type) => type.toLowerCase().replace(/^application\//, '')) ?? types,
-    requireKeyId: false,
-    maxLifetimeMs: issuer.maxLifetime,
-    clockToleranceMs: issuer.clockTolerance,
-    requiredClaims: issuer.requiredClaims,
-  };
 }
 
 function countOf(keys: KeySource): number {
