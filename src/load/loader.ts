@@ -17,6 +17,7 @@ import { ConfigFile } from './load-config.js';
 import { DataFiles } from './load-data.js';
 import { type KeySourceState, Keys, keyFiles } from './load-keys.js';
 import { PolicyFiles } from './load-policies.js';
+import { type LoadState, nextLoadStates } from './load-states.js';
 
 export interface LoaderOptions {
   readonly configFile: string;
@@ -53,6 +54,7 @@ export class Loader {
   #replay: { readonly key: string; readonly store: ReplayStore } | undefined;
   #sharedKeys: readonly Finding[] = [];
   #snapshot: Snapshot | undefined;
+  #states: readonly LoadState[] = [];
 
   constructor(options: LoaderOptions) {
     this.#options = options;
@@ -83,6 +85,11 @@ export class Loader {
       ...this.#keys.findings(),
       ...this.#sharedKeys,
     ];
+  }
+
+  /** How each thing that is loaded from files does. */
+  fileStates(): readonly LoadState[] {
+    return this.#states;
   }
 
   /** How each source of keys does that is not a file. */
@@ -119,6 +126,13 @@ export class Loader {
 
   /** Reads everything anew. */
   load(): void {
+    this.#loadAll();
+    const parts = [this.#config, this.#policies, this.#data, this.#keys];
+    const tallies = parts.flatMap((part) => part.tallies());
+    this.#states = nextLoadStates(this.#states, tallies, this.#options.nowMs());
+  }
+
+  #loadAll(): void {
     this.#config.refresh(this.#options.configFile, this.#options.environment);
     const { config } = this;
     if (config === undefined) return;

@@ -18,6 +18,7 @@ export function memoryStore(maxEntries: () => number, nowMs: () => number): Repl
   // Keys by the second in which they may be forgotten, so that forgetting never walks all entries.
   const buckets = new Map<number, string[]>();
   let now = 0;
+  let unavailable = 0;
 
   const forgetExpired = () => {
     const before = Math.floor(now / bucketMs);
@@ -38,13 +39,21 @@ export function memoryStore(maxEntries: () => number, nowMs: () => number): Repl
         return known.request === request ? 'again' : 'used';
       }
       if (known === undefined && entries.size >= maxEntries()) forgetExpired();
-      if (known === undefined && entries.size >= maxEntries()) return 'unavailable';
+      if (known === undefined && entries.size >= maxEntries()) {
+        unavailable += 1;
+        return 'unavailable';
+      }
       entries.set(credential, { request, untilMs });
       const bucket = Math.floor(untilMs / bucketMs);
       const keys = buckets.get(bucket);
       if (keys === undefined) buckets.set(bucket, [credential]);
       else keys.push(credential);
       return 'first';
+    },
+    state() {
+      now = Math.max(now, nowMs());
+      forgetExpired();
+      return { entries: entries.size, capacity: maxEntries(), unavailable };
     },
     close: () => Promise.resolve(),
   };
