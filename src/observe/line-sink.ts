@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Where lines end up. Its promises may reject; they must not wait for a slow reader. */
 export interface LineTarget {
+  /** One write is no longer than about this. */
+  readonly maxWrite?: number;
   /** Told before each write, so that it opens, reopens or rotates. */
   prepare(bytes: number): Promise<void>;
   /** What does not work although lines are written; undefined while all does. */
@@ -81,10 +83,11 @@ export class LineSink {
 
   #take(): readonly string[] | undefined {
     if (this.#waiting.length === 0) return undefined;
+    const most = Math.min(maxWrite, this.#target.maxWrite ?? maxWrite);
     let length = 0;
     const end = this.#waiting.findIndex((line) => {
       length += line.length;
-      return length > maxWrite;
+      return length > most;
     });
     return this.#waiting.splice(0, end === -1 ? this.#waiting.length : Math.max(1, end));
   }

@@ -37,6 +37,10 @@ export class LogFile implements LineTarget {
     this.#monotonicMs = monotonicMs;
   }
 
+  get maxWrite(): number {
+    return this.#rotation.maxSize;
+  }
+
   /** Why the file could not be rotated; it grows meanwhile. */
   get trouble(): string | undefined {
     return this.#trouble;
