@@ -1,6 +1,7 @@
 import { Counter, type Registry } from 'prom-client';
 import type { CheckRecord } from '../check.js';
 import type { Decision } from '../decision/decision.js';
+import { type Code, denyCodesByStatus } from '../errors.js';
 
 /** Rules beyond this many share the label `other`: a label's values are memory in every scraper. */
 const maxRuleLabels = 1000;
@@ -27,6 +28,7 @@ export class DecisionCounters {
       ['effect', 'code', 'rule'],
       this.#decisions,
     );
+    exposeByCode(registry, this.#decisions);
     expose(
       registry,
       'countersign_shadow_flips_total',
@@ -87,6 +89,28 @@ function expose(
       this.reset();
       for (const ofRule of tallies.values()) {
         for (const { labels, count } of ofRule.values()) this.inc(labels, count);
+      }
+    },
+  });
+}
+
+const codes: readonly Code[] = ['permitted', ...Object.values(denyCodesByStatus).flat()];
+
+/** The same decisions by code alone. A counter that appears with its first event shows no increase then. */
+function exposeByCode(
+  registry: Registry,
+  decisions: ReadonlyMap<string, ReadonlyMap<string, Tally>>,
+): void {
+  new Counter({
+    name: 'countersign_answers_total',
+    help: 'Decisions by code alone, every code from the start',
+    labelNames: ['code'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const code of codes) this.inc({ code }, 0);
+      for (const ofRule of decisions.values()) {
+        for (const [code, { count }] of ofRule) this.inc({ code }, count);
       }
     },
   });

@@ -31,6 +31,8 @@ export class LineSink {
   #waiting: string[] = [];
   /** Of what waits and of what is being written. */
   #length = 0;
+  /** Lines that are being written. */
+  #writing = 0;
   #working: Promise<void> | undefined;
   #failure: string | undefined;
   #isGivenUp = false;
@@ -64,7 +66,7 @@ export class LineSink {
     await Promise.race([this.#working, late]);
     isLate.abort();
     this.#isGivenUp = true;
-    const left = this.#waiting.length;
+    const left = this.#waiting.length + this.#writing;
     this.#waiting = [];
     if (left > 0) this.#onDrop(left);
     await this.#target.close().catch(() => {});
@@ -74,8 +76,9 @@ export class LineSink {
     // Lines of answers that are given in the same turn share a write.
     await Promise.resolve();
     for (let chunk = this.#take(); chunk !== undefined; chunk = this.#take()) {
-      const isWritten = await this.#writeAll(Buffer.from(chunk.join('')));
-      if (!isWritten) this.#onDrop(chunk.length);
+      this.#writing = chunk.length;
+      await this.#writeAll(Buffer.from(chunk.join('')));
+      this.#writing = 0;
       this.#length -= chunk.reduce((sum, line) => sum + line.length, 0);
     }
     this.#working = undefined;
@@ -92,11 +95,10 @@ export class LineSink {
     return this.#waiting.splice(0, end === -1 ? this.#waiting.length : Math.max(1, end));
   }
 
-  /** Tries until everything is written; false when the sink was closed before. */
-  async #writeAll(bytes: Uint8Array): Promise<boolean> {
+  /** Tries until everything is written, or the sink was closed. */
+  async #writeAll(bytes: Uint8Array): Promise<void> {
     let retryMs = firstRetryMs;
-    for (let at = 0; at < bytes.length; ) {
-      if (this.#isGivenUp) return false;
+    for (let at = 0; at < bytes.length && !this.#isGivenUp; ) {
       try {
         if (at === 0) await this.#target.prepare(bytes.length);
         at += await this.#target.write(bytes.subarray(at));
@@ -108,7 +110,6 @@ export class LineSink {
         retryMs = Math.min(2 * retryMs, lastRetryMs);
       }
     }
-    return true;
   }
 }
 

@@ -1,15 +1,13 @@
-import { constants, write } from 'node:fs';
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import type { LineTarget } from './line-sink.js';
 
-const writeTo = promisify(write);
 const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK;
 
 /**
- * Standard output, opened once more for ourselves without blocking: a reader that stopped would
- * otherwise hold a thread of the process, and its exit. Where it cannot be opened (a socket) it is
- * written to as it is.
+ * Standard output, opened once more for ourselves without blocking: a pipe whose reader stopped would
+ * otherwise hold a thread of the process, and its exit. What cannot be opened again is a socket, and
+ * Node.js writes to those without blocking.
  */
 export function standardOutput(): LineTarget {
   const opening = open('/dev/stdout', flags).catch(() => undefined);
@@ -17,9 +15,16 @@ export function standardOutput(): LineTarget {
     prepare: async () => {},
     async write(bytes) {
       const handle = await opening;
-      const written = await (handle?.write(bytes) ?? writeTo(1, bytes));
-      return written.bytesWritten;
+      if (handle === undefined) return writeToSocket(bytes);
+      return (await handle.write(bytes)).bytesWritten;
     },
     close: async () => (await opening)?.close(),
   };
+}
+
+function writeToSocket(bytes: Uint8Array): Promise<number> {
+  if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => {});
+  return new Promise((resolve, reject) => {
+    process.stdout.write(bytes, (error) => (error ? reject(error) : resolve(bytes.length)));
+  });
 }

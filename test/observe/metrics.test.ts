@@ -3,9 +3,10 @@ import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import type { CheckRecord } from '../../src/check.js';
 import { denyOutright } from '../../src/decision/decision.js';
+import { denyCodesByStatus } from '../../src/errors.js';
 import { createMetrics } from '../../src/observe/metrics.js';
 import type { Observed } from '../../src/observe/state-metrics.js';
-import { quiet } from '../support/observed.js';
+import { busy, quiet } from '../support/observed.js';
 import { itWithPromtool, runPromtool } from '../support/promtool.js';
 import { createWorld, type World } from '../support/world.js';
 
@@ -16,26 +17,6 @@ rules:
   - { id: never, effect: deny, methods: [GET], paths: [/b] }
   - { id: soon, effect: deny, mode: shadow, methods: [GET], paths: [/a] }
 `;
-
-/** A sidecar with a value in every part of its state. */
-const busy: Observed = {
-  version: '1.2.3',
-  isReady: true,
-  inFlight: 3,
-  policy: { revision: 'abc', rules: 7 },
-  postureUpdatedAtMs: 1_700_000_000_000,
-  files: [
-    { name: 'policies', good: 2, broken: 1, isBroken: true, loadedAtMs: 1_700_000_001_000 },
-    { name: 'keys corp', good: 0, broken: 4, isBroken: true, loadedAtMs: undefined },
-  ],
-  keySources: [
-    { name: 'corp', ageMs: 1500, failures: 0 },
-    { name: 'other', ageMs: undefined, failures: 2 },
-  ],
-  replay: { entries: 5, capacity: 10, unavailable: 1 },
-  decisionLog: { dropped: 4, isFailing: true },
-  tracing: { sent: 8, dropped: 2 },
-};
 
 async function render(state: Observed, records: readonly CheckRecord[] = []): Promise<string> {
   const metrics = createMetrics(() => state);
@@ -80,6 +61,15 @@ describe('metrics', () => {
       'countersign_decisions_total{effect="deny",code="denied_by_rule",rule="never"} 1',
       'countersign_decisions_total{effect="deny",code="no_rule",rule=""} 1',
     ]);
+  });
+
+  it('have every code from the start, so that an alert sees the first of a kind', async () => {
+    const lines = samples(await render(quiet, [denied]), 'countersign_answers_total');
+    const codes = ['permitted', ...Object.values(denyCodesByStatus).flat()];
+    const want = codes.map(
+      (code) => `countersign_answers_total{code="${code}"} ${code === 'denied_by_rule' ? 1 : 0}`,
+    );
+    expect(lines.sort()).to.deep.equal(want.sort());
   });
 
   it('count what a rule in shadow mode would have turned', async () => {

@@ -1,11 +1,10 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { until } from '../../examples/quickstart/sidecar.js';
 import type { CheckRecord } from '../../src/check.js';
 import { parseTraceparent } from '../../src/observe/trace-context.js';
 import { createTracer, type Tracer } from '../../src/observe/tracer.js';
+import { Collector } from '../support/collector.js';
 import { createWorld, type World } from '../support/world.js';
 
 const policy = `version: 1
@@ -16,59 +15,6 @@ rules:
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const parentId = '00f067aa0ba902b7';
 const sampled = `00-${traceId}-${parentId}-01`;
-
-interface OtlpSpan {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly name: string;
-  readonly kind: number;
-  readonly startTimeUnixNano: string;
-  readonly endTimeUnixNano: string;
-  readonly attributes: readonly { key: string; value: { stringValue: string } }[];
-  readonly status: { code?: number };
-}
-
-/** A collector as far as a sender sees one: OTLP/HTTP with JSON, and answers that can be chosen. */
-class Collector {
-  readonly spans: OtlpSpan[] = [];
-  readonly bodies: string[] = [];
-  requests = 0;
-  answer: () => { status: number; body?: string } | 'silence' = () => ({ status: 200 });
-  readonly #server: Server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (chunk) => {
-      body += String(chunk);
-    });
-    request.on('end', () => {
-      this.requests += 1;
-      const answer = this.answer();
-      if (answer === 'silence') return;
-      const isOtlp =
-        request.url === '/v1/traces' && request.headers['content-type'] === 'application/json';
-      if (answer.status === 200 && isOtlp) this.#take(body);
-      response.writeHead(isOtlp ? answer.status : 404, { 'content-type': 'application/json' });
-      response.end(answer.body ?? '{}');
-    });
-  });
-
-  #take(body: string): void {
-    this.bodies.push(body);
-    for (const { scopeSpans } of JSON.parse(body).resourceSpans) {
-      for (const { spans } of scopeSpans) this.spans.push(...spans);
-    }
-  }
-
-  async start(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-}
 
 describe('traceparent', () => {
   const rows: readonly { name: string; lines: readonly string[] | undefined; want: string }[] = [
