@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Snapshot } from '../check.js';
-import type { ApprovalBoardConfig, Config, JwtIssuerConfig } from '../config/config-schema.js';
+import type { Config } from '../config/config-schema.js';
 import type { Environment } from '../config/parse-config.js';
 import type { Finding } from '../document/finding.js';
 import { type ApprovalBoard, approvalType, createApprovalVerifier } from '../evidence/approval.js';
 import { createIdentifier, type Identifier } from '../identity/identify.js';
-import type { JwtRules } from '../identity/verify-jwt.js';
 import { memoryStore } from '../replay/memory-store.js';
 import type { ReplayStore } from '../replay/replay-store.js';
 import { valkeyStore } from '../replay/valkey-store.js';
@@ -13,6 +12,7 @@ import { distinctKeys, type KeysInForce } from '../trust/distinct-keys.js';
 import type { KeySet, KeySource } from '../trust/key-source.js';
 import { staticBundles } from '../trust/spiffe-bundle.js';
 import { beside, finding } from './files.js';
+import { defaultTypes, rulesOf } from './jwt-rules.js';
 import { ConfigFile } from './load-config.js';
 import { DataFiles } from './load-data.js';
 import { type KeySourceState, Keys, keyFiles } from './load-keys.js';
@@ -278,25 +278,6 @@ export class Loader {
     }
     return this.#replay?.store ?? this.#memory;
   }
-}
-
-/** What `typ` may be where none is configured: a generic JWT or an access token (RFC 9068 §2.1). */
-const defaultTypes = ['', 'jwt', 'at+jwt'];
-
-function rulesOf(
-  issuer: JwtIssuerConfig | ApprovalBoardConfig,
-  types: readonly string[],
-): JwtRules {
-  return {
-    issuer: issuer.issuer,
-    audiences: issuer.audiences,
-    algorithms: issuer.algorithms,
-    types: issuer.types?.map((type) => type.toLowerCase().replace(/^application\//, '')) ?? types,
-    requireKeyId: false,
-    maxLifetimeMs: issuer.maxLifetime,
-    clockToleranceMs: issuer.clockTolerance,
-    requiredClaims: issuer.requiredClaims,
-  };
 }
 
 function countOf(keys: KeySource): number {

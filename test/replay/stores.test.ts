@@ -36,7 +36,10 @@ describe('the memory store', () => {
 
   it('says how full it is, forgetting what has expired, and what it refused', async () => {
     let now = 0;
-    const store = memoryStore(() => 2, () => now);
+    const store = memoryStore(
+      () => 2,
+      () => now,
+    );
     await store.spend('a', 'r', 1_000);
     await store.spend('b', 'r', 90_000);
     await store.spend('c', 'r', 90_000);
