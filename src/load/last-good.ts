@@ -5,6 +5,16 @@ export type Loaded<T> =
   | { readonly ok: true; readonly value: T; readonly warnings: readonly Finding[] }
   | { readonly ok: false; readonly findings: readonly Finding[] };
 
+/** How the loads of one thing went. */
+export interface LoadTally {
+  readonly name: string;
+  /** Contents so far that were good, and broken. */
+  readonly good: number;
+  readonly broken: number;
+  /** Whether the content as it is now is broken. */
+  readonly isBroken: boolean;
+}
+
 /**
  * Holds the last good value of one thing that is loaded from files: a broken load is kept as
  * findings and never replaces the value (PRODUCT.md, principle 5).
@@ -14,6 +24,9 @@ export class LastGood<T> {
   #value: T | undefined;
   #key: string | undefined;
   #findings: readonly Finding[] = [];
+  #good = 0;
+  #broken = 0;
+  #isBroken = false;
 
   constructor(name: string) {
     this.name = name;
@@ -28,6 +41,10 @@ export class LastGood<T> {
     return this.#findings;
   }
 
+  tally(): LoadTally {
+    return { name: this.name, good: this.#good, broken: this.#broken, isBroken: this.#isBroken };
+  }
+
   /**
    * Loads again when `key` (the content that the value comes from) is not the last one.
    * @returns whether the value was replaced
@@ -37,7 +54,11 @@ export class LastGood<T> {
     this.#key = key;
     const loaded = load();
     this.#findings = loaded.ok ? loaded.warnings : loaded.findings;
-    if (loaded.ok) this.#value = loaded.value;
+    this.#isBroken = !loaded.ok;
+    if (loaded.ok) {
+      this.#value = loaded.value;
+      this.#good += 1;
+    } else this.#broken += 1;
     return loaded.ok;
   }
 }

@@ -5,7 +5,7 @@ import type { Finding } from '../document/finding.js';
 import { withoutSilenced } from '../document/silence.js';
 import type { PolicySet } from '../policy/policy-set.js';
 import { isFinding, readText } from './files.js';
-import { LastGood } from './last-good.js';
+import { LastGood, type LoadTally } from './last-good.js';
 import { lintConfig } from './lint-config.js';
 
 interface Loaded {
@@ -28,6 +28,10 @@ export class ConfigFile {
     if (value === undefined || policies === undefined) return findings;
     const { document, text } = value;
     return [...findings, ...withoutSilenced(document.file, text, lintConfig(document, policies))];
+  }
+
+  tallies(): readonly LoadTally[] {
+    return [this.#loaded.tally()];
   }
 
   refresh(file: string, environment: Environment): void {

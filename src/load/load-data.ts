@@ -11,7 +11,7 @@ import {
 } from '../evidence/data-files.js';
 import type { JsonObject } from '../json/json-value.js';
 import { beside, isFinding, readText } from './files.js';
-import { LastGood } from './last-good.js';
+import { LastGood, type LoadTally } from './last-good.js';
 
 /** The data files, each with its own last good content, as one immutable set. */
 export class DataFiles {
@@ -51,8 +51,15 @@ export class DataFiles {
   }
 
   findings(): readonly Finding[] {
-    const all = [this.#posture, this.#revocations, ...this.#other.values()];
-    return all.flatMap(({ findings }) => findings);
+    return this.#all().flatMap(({ findings }) => findings);
+  }
+
+  tallies(): readonly LoadTally[] {
+    return this.#all().map((loaded) => loaded.tally());
+  }
+
+  #all(): readonly LastGood<unknown>[] {
+    return [this.#posture, this.#revocations, ...this.#other.values()];
   }
 
   #assemble(hasPosture: boolean, hasRevocations: boolean): DataSet | undefined {

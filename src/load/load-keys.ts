@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { ApprovalBoardConfig, Config, JwtIssuerConfig } from '../config/config-schema.js';
 import type { Finding } from '../document/finding.js';
 import { Refusal } from '../errors.js';
@@ -9,7 +10,7 @@ import { staticKeys } from '../trust/static-keys.js';
 import { type WorkloadApi, workloadApi } from '../trust/workload-api.js';
 import { parseWorkloadEndpoint } from '../trust/workload-endpoint.js';
 import { beside, finding, isFinding, readText } from './files.js';
-import { LastGood } from './last-good.js';
+import { LastGood, type LoadTally } from './last-good.js';
 
 /** How one source of keys that is not a file does. */
 export interface KeySourceState {
@@ -65,8 +66,11 @@ export class Keys {
     return source;
   }
 
-  /** Closes the remote sources and the agents that nothing asked for since the last time. */
+  /** Forgets the files, and closes the remote sources and agents, that nothing asked for since the last time. */
   dropUnused(): void {
+    for (const files of [this.#sets, this.#bundles]) {
+      for (const key of files.keys()) if (!this.#used.has(key)) files.delete(key);
+    }
     for (const [key, { source }] of this.#remotes) {
       if (this.#used.has(key)) continue;
       source.close();
@@ -114,6 +118,7 @@ export class Keys {
     const key = `${path} ${issuer.algorithms.join(' ')}`;
     const loaded = this.#sets.get(key) ?? new LastGood<KeySet>(`keys ${issuer.name}`);
     this.#sets.set(key, loaded);
+    this.#used.add(key);
     refresh(loaded, path, (text) => {
       const parsed = parseJwks(text, issuer.algorithms);
       return typeof parsed === 'string'
@@ -127,8 +132,10 @@ export class Keys {
   }
 
   bundle(path: string): SpiffeBundle | undefined {
-    const loaded = this.#bundles.get(path) ?? new LastGood<SpiffeBundle>('bundle');
+    const loaded =
+      this.#bundles.get(path) ?? new LastGood<SpiffeBundle>(`bundle ${basename(path)}`);
     this.#bundles.set(path, loaded);
+    this.#used.add(path);
     refresh(loaded, path, (text) => {
       const parsed = parseSpiffeBundle(text);
       return typeof parsed === 'string' ? parsed : { value: parsed, warnings: parsed.warnings };
@@ -138,7 +145,15 @@ export class Keys {
 
   /** What is wrong with the key files as they are now. */
   findings(): readonly Finding[] {
-    return [...this.#sets.values(), ...this.#bundles.values()].flatMap(({ findings }) => findings);
+    return this.#files().flatMap(({ findings }) => findings);
+  }
+
+  tallies(): readonly LoadTally[] {
+    return this.#files().map((loaded) => loaded.tally());
+  }
+
+  #files(): readonly (LastGood<KeySet> | LastGood<SpiffeBundle>)[] {
+    return [...this.#sets.values(), ...this.#bundles.values()];
   }
 }
 

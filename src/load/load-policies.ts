@@ -5,28 +5,34 @@ import type { JsonObject } from '../json/json-value.js';
 import { compilePolicies } from '../policy/compile.js';
 import type { PolicySet } from '../policy/policy-set.js';
 import { beside, isFinding, isText, readText, unreadable } from './files.js';
-import { LastGood } from './last-good.js';
+import { LastGood, type LoadTally } from './last-good.js';
 
 /** The policy files as one set: all of them are good, or the last good set stays. */
 export class PolicyFiles {
   readonly #set = new LastGood<PolicySet>('policies');
-  /** Files and folders that cannot be read at all. */
-  #unreadable: readonly Finding[] = [];
 
   get value(): PolicySet | undefined {
     return this.#set.value;
   }
 
   findings(): readonly Finding[] {
-    return [...this.#unreadable, ...this.#set.findings];
+    return this.#set.findings;
+  }
+
+  tallies(): readonly LoadTally[] {
+    return [this.#set.tally()];
   }
 
   /** @param data what the data files hold; a change of it alone compiles nothing anew */
   refresh(config: Config, configFile: string, data: JsonObject | undefined): void {
     const listed = config.policies.map((path) => list(beside(configFile, path)));
     const texts = listed.flat().map((file) => (typeof file === 'string' ? readText(file) : file));
-    this.#unreadable = texts.filter(isFinding);
-    if (this.#unreadable.length > 0) return;
+    const unreadable = texts.filter(isFinding);
+    if (unreadable.length > 0) {
+      const away = JSON.stringify(unreadable);
+      this.#set.refresh(`away ${away}`, () => ({ ok: false, findings: unreadable }));
+      return;
+    }
     const files = texts.filter(isText);
     const scope = {
       issuers: config.trust.jwt.map(({ name }) => name),

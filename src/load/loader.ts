@@ -18,6 +18,7 @@ import { ConfigFile } from './load-config.js';
 import { DataFiles } from './load-data.js';
 import { type KeySourceState, Keys, keyFiles } from './load-keys.js';
 import { PolicyFiles } from './load-policies.js';
+import { type LoadState, nextLoadStates } from './load-states.js';
 
 export interface LoaderOptions {
   readonly configFile: string;
@@ -57,6 +58,7 @@ export class Loader {
   #replay: { readonly key: string; readonly store: ReplayStore } | undefined;
   #sharedKeys: readonly Finding[] = [];
   #snapshot: Snapshot | undefined;
+  #states: readonly LoadState[] = [];
 
   constructor(options: LoaderOptions) {
     this.#options = options;
@@ -87,6 +89,11 @@ export class Loader {
       ...this.#keys.findings(),
       ...this.#sharedKeys,
     ];
+  }
+
+  /** How each thing that is loaded from files does. */
+  fileStates(): readonly LoadState[] {
+    return this.#states;
   }
 
   /** How each source of keys does that is not a file. */
@@ -130,6 +137,9 @@ export class Loader {
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const before = fingerprint(this.paths());
       const snapshot = this.#read();
+      const parts = [this.#config, this.#policies, this.#data, this.#keys];
+      const tallies = parts.flatMap((part) => part.tallies());
+      this.#states = nextLoadStates(this.#states, tallies, this.#options.nowMs());
       if (fingerprint(this.paths()) !== before) continue;
       if (snapshot !== undefined) this.#snapshot = snapshot;
       return true;

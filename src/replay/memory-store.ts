@@ -27,6 +27,7 @@ export function memoryStore(maxEntries: () => number, clocks: StoreClocks): Repl
   const entries = new Map<string, Entry>();
   // Keys by the second in which they may be forgotten, so that forgetting never walks all entries.
   const buckets = new Map<number, string[]>();
+  let unavailable = 0;
 
   const isOver = ({ untilMs, steadyUntilMs }: Entry) =>
     nowMs() >= untilMs && monotonicMs() >= steadyUntilMs;
@@ -61,9 +62,16 @@ export function memoryStore(maxEntries: () => number, clocks: StoreClocks): Repl
         return known.request === request ? 'again' : 'used';
       }
       if (known === undefined && entries.size >= maxEntries()) forgetExpired();
-      if (known === undefined && entries.size >= maxEntries()) return 'unavailable';
+      if (known === undefined && entries.size >= maxEntries()) {
+        unavailable += 1;
+        return 'unavailable';
+      }
       remember(credential, request, untilMs);
       return 'first';
+    },
+    state() {
+      forgetExpired();
+      return { entries: entries.size, capacity: maxEntries(), unavailable };
     },
     close: () => Promise.resolve(),
   };

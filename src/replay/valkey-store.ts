@@ -12,6 +12,7 @@ const skewMs = 60_000;
  */
 export function valkeyStore(url: string, nowMs: () => number, timeoutMs: number): ReplayStore {
   const connecting = connect(url, timeoutMs);
+  let unavailable = 0;
   return {
     async spend(credential, request, untilMs): Promise<Spent> {
       const lifeMs = Math.max(1, Math.ceil(untilMs - nowMs() + skewMs));
@@ -22,9 +23,11 @@ export function valkeyStore(url: string, nowMs: () => number, timeoutMs: number)
         if (before === null) return 'first';
         return before === request ? 'again' : 'used';
       } catch {
+        unavailable += 1;
         return 'unavailable';
       }
     },
+    state: () => ({ entries: undefined, capacity: undefined, unavailable }),
     close: async () => (await connecting).disconnect(),
   };
 }

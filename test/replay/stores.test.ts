@@ -37,6 +37,17 @@ describe('the memory store', () => {
     expect(store.spend('b', 'x', 9000)).to.equal('used');
   });
 
+  it('says how full it is, forgetting what has expired, and what it refused', async () => {
+    let now = 0;
+    const store = memoryStore(() => 2, { nowMs: () => now, monotonicMs: () => now });
+    await store.spend('a', 'r', 1_000);
+    await store.spend('b', 'r', 90_000);
+    await store.spend('c', 'r', 90_000);
+    expect(store.state()).to.deep.equal({ entries: 2, capacity: 2, unavailable: 1 });
+    now = 5_000;
+    expect(store.state()).to.deep.equal({ entries: 1, capacity: 2, unavailable: 1 });
+  });
+
   /** The wall clock and the steady one, in the order of what happens. */
   const steps: readonly {
     name: string;
