@@ -184,7 +184,11 @@ export async function runRounds(
       runners.push({ rounds, run });
     }
     tell('warming up');
-    for (const { run } of runners) await run({ ...plan, ...warmUp });
+    for (const { run } of runners) {
+      for (let answers = 0; answers < warmUp.maxCount; ) {
+        answers += (await run({ ...plan, ...warmUp })).arm.answers;
+      }
+    }
     for (let round = 1; round <= plan.rounds; round += 1) {
       tell(`round ${round} of ${plan.rounds}`);
       for (const { rounds, run } of runners) rounds.push(await run(plan));
@@ -195,8 +199,8 @@ export async function runRounds(
   }
 }
 
-/** Until the compiler has seen enough of it. */
-const warmUp = { ms: 6_000, maxCount: 15_000 };
+/** By count, not by time: V8 compiles what has run often, however slow the machine is just now. */
+const warmUp = { ms: 120_000, maxCount: 20_000 };
 
 /** Questions that may be asked once are made for each round; others are made once. */
 function fresh(arm: Arm, place: BenchPlace): () => Questions {

@@ -5,7 +5,7 @@ import { endToEnd } from './end-to-end.js';
 import { latency, memory, reload, startToReady } from './figures.js';
 import { runRounds } from './rounds.js';
 import { pinGenerator } from './servers.js';
-import { armTable, type Figure, figureTable, reading } from './table.js';
+import { armTable, type Figure, figureTable, machine, reading } from './table.js';
 import { type BenchPlace, createBenchPlace } from './workplace.js';
 
 const { values } = parseArgs({
@@ -49,11 +49,14 @@ try {
     figures.push(...(await run(place)));
   }
   const text = [
+    `${machine()}\n`,
     reports.length > 0 ? `${armTable(reports)}\n\n${reading(reports)}\n` : '',
     figures.length > 0 ? `${figureTable(figures)}\n` : '',
   ].filter(Boolean);
   process.stdout.write(
-    values.json ? `${JSON.stringify({ arms: reports, figures }, null, 1)}\n` : text.join('\n'),
+    values.json
+      ? `${JSON.stringify({ machine: machine(), arms: reports, figures }, null, 1)}\n`
+      : text.join('\n'),
   );
 } finally {
   place.remove();
