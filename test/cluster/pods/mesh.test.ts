@@ -63,6 +63,9 @@ const istioContainers = [
       { name: 'istiod-ca-cert', mountPath: '/var/run/secrets/istio' },
       { name: 'istio-podinfo', mountPath: '/etc/istio/pod' },
       { name: 'istio-envoy', mountPath: '/etc/istio/proxy' },
+      { name: 'workload-socket', mountPath: '/var/run/secrets/workload-spiffe-uds' },
+      { name: 'credential-socket', mountPath: '/var/run/secrets/credential-uds' },
+      { name: 'workload-certs', mountPath: '/var/run/secrets/workload-spiffe-credentials' },
     ],
   },
 ];
@@ -76,6 +79,10 @@ const istioVolumes = [
     downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] },
   },
   { name: 'istio-envoy', emptyDir: { medium: 'Memory' } },
+  ...['workload-socket', 'credential-socket', 'workload-certs'].map((name) => ({
+    name,
+    emptyDir: {},
+  })),
 ];
 
 /** A Deployment of the mesh, with an identity of its own. */
@@ -167,7 +174,7 @@ describe('a mesh of real pods, with the certificates of a real istiod', () => {
     return pod;
   };
   const log = () =>
-    kubectl.must(['logs', '-n', namespace, 'deployment/orders', '-c', 'countersign', '--tail=50']);
+    kubectl.must(['logs', '-n', namespace, 'deployment/orders', '-c', 'countersign', '--tail=500']);
 
   before(async function () {
     this.timeout(420_000);
@@ -246,11 +253,13 @@ describe('a mesh of real pods, with the certificates of a real istiod', () => {
 
   it('denies a connection that speaks no HTTP, to whatever port', async () => {
     const { podIP = '' } = (await orders()).status;
-    const before = (await log()).split('"code":"no_rule"').length;
+    const decided = async () => (await log()).split('"msg":"decision"').length;
+    const before = await decided();
     expect(await sendBytes(podIP, 7777, 'SSH-2.0-x\r\n')).to.equal('');
     await eventually(
-      async () => ((await log()).split('"code":"no_rule"').length > before ? true : undefined),
+      async () => ((await decided()) > before ? true : undefined),
       () => 'no decision is logged',
     );
+    expect((await log()).trim().split('\n').at(-1)).to.include('"code":"no_rule"');
   });
 });
