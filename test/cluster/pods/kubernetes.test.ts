@@ -15,6 +15,7 @@ import {
   type Pod,
   podsOf,
   rolledOut,
+  startInjection,
   statusesWhile,
 } from './cluster-of-pods.js';
 import type { Node } from './node.js';
@@ -263,25 +264,7 @@ describe('injection by label in real pods', () => {
     kubectl = cluster.controlPlane.kubectl;
     const example = await exampleFor(cluster);
     await kubectl.must(['create', 'namespace', namespace]);
-    await kubectl.must(['apply', '-k', join(example, 'injection')]);
-    await eventually(
-      async () => {
-        const labelled = {
-          apiVersion: 'v1',
-          kind: 'Pod',
-          metadata: {
-            name: 'probe',
-            namespace: 'default',
-            labels: { 'countersign/inject': 'true' },
-          },
-          spec: { containers: [{ name: 'app', image: 'orders:local' }] },
-        };
-        const args = ['apply', '--dry-run=server', '-o', 'json', '-f', '-'];
-        const { code, stdout } = await kubectl.run(args, JSON.stringify(labelled));
-        return code === 0 && stdout.includes('countersign-socket') ? true : undefined;
-      },
-      () => 'nothing is injected',
-    );
+    await startInjection(kubectl);
     // The configuration is the example's; the Deployment is the bare one of the base.
     const manifests = await kubectl.kustomize(join(example, 'example'));
     const settings = manifests.filter(({ kind }) => kind === 'ConfigMap');

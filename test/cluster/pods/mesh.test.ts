@@ -8,7 +8,7 @@ import { type Istiod, ownProvider, startIstiod } from '../istio/istiod.js';
 import { type Kubectl, type Manifest, manifestsOf } from '../kubectl.js';
 import { eventually } from '../program.js';
 import { nodeIp } from './clean-node.js';
-import { container, node, podsOf, rolledOut } from './cluster-of-pods.js';
+import { container, node, podsOf, rolledOut, startInjection } from './cluster-of-pods.js';
 import { istioProxyImage } from './images.js';
 
 const namespace = 'mesh';
@@ -110,7 +110,7 @@ function workload(name: string, labels: Readonly<Record<string, string>>): reado
               {
                 name: 'app',
                 image: 'orders:local',
-                env: [{ name: 'LISTEN', value: '0.0.0.0:8081' }],
+                env: [{ name: 'LISTEN', value: '0.0.0.0:8081 0.0.0.0:7777' }],
                 ports: [{ containerPort: 8081 }],
               },
             ],
@@ -189,7 +189,7 @@ describe('a mesh of real pods, with the certificates of a real istiod', () => {
       mesh: { enableAutoMtls: true },
       secureAddress: `${nodeIp}:15012`,
     });
-    await kubectl.must(['apply', '-k', join(k8s, 'injection')]);
+    await startInjection(kubectl);
     await kubectl.apply([...(await settings(kubectl)), service]);
     await eventually(
       async () => {
@@ -251,7 +251,7 @@ describe('a mesh of real pods, with the certificates of a real istiod', () => {
     expect(await answer.text()).to.include('credential_missing');
   });
 
-  it('denies a connection that speaks no HTTP, to whatever port', async () => {
+  it('denies a connection that speaks no HTTP, to a port that no Service names', async () => {
     const { podIP = '' } = (await orders()).status;
     const decided = async () => (await log()).split('"msg":"decision"').length;
     const before = await decided();
