@@ -1,6 +1,8 @@
+import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import type { Sidecar } from '../../../examples/quickstart/sidecar.js';
+import { reserve } from '../../../examples/quickstart/workplace.js';
 import { cluster } from '../cluster.js';
 import { eventually } from '../program.js';
 import { customPolicy, type Istiod, ownProvider, type Provider, startIstiod } from './istiod.js';
@@ -182,6 +184,25 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
       expect((await ask(unknown, { path: '/orders/1', token })).status).to.equal(403);
       expect(await sendBytes(unknown, ports.tcp, 'x\r\n')).to.equal('');
       expect(unknown.upstream.arrivals).to.deep.equal([]);
+      expect(decisionsOf(sidecar)).to.equal(decided);
+    });
+
+    it('an application that speaks first is heard before anybody is asked', async () => {
+      const server = createServer((socket) => socket.end('220 ready\r\n'));
+      const [tcpApplication = 0] = await reserve(1);
+      await new Promise<void>((resolve) => server.listen(tcpApplication, '127.0.0.1', resolve));
+      const objects = [customPolicy('countersign')];
+      const banner = {
+        name: 'provider-banner',
+        number: 7,
+        objects,
+        shows: extAuthz,
+        tcpApplication,
+      };
+      const decided = decisionsOf(sidecar);
+      const heard = await sendBytes(await start(banner), ports.tcp, '');
+      server.close();
+      expect(heard).to.equal('220 ready\r\n');
       expect(decisionsOf(sidecar)).to.equal(decided);
     });
 

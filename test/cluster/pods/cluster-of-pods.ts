@@ -28,6 +28,25 @@ export async function exampleFor({ controlPlane: { folder, kubectl } }: Node): P
   return copy;
 }
 
+/** Applies k8s/injection, and resolves when the API server acts by it: about a second later. */
+export async function startInjection(kubectl: Kubectl): Promise<void> {
+  await kubectl.must(['apply', '-k', join(root, 'k8s', 'injection')]);
+  const labelled = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'probe', namespace: 'default', labels: { 'countersign/inject': 'true' } },
+    spec: { containers: [{ name: 'app', image: 'orders:local' }] },
+  };
+  const args = ['apply', '--dry-run=server', '-o', 'json', '-f', '-'];
+  await eventually(
+    async () => {
+      const { code, stdout } = await kubectl.run(args, JSON.stringify(labelled));
+      return code === 0 && stdout.includes('countersign-socket') ? true : undefined;
+    },
+    () => 'nothing is injected',
+  );
+}
+
 export interface ContainerStatus {
   readonly name: string;
   readonly containerID?: string;
