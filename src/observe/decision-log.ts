@@ -1,4 +1,3 @@
-import { type DestinationStream, pino } from 'pino';
 import type { CheckRecord } from '../check.js';
 import { type Detail, decisionRecord } from './decision-record.js';
 import { LineSink } from './line-sink.js';
@@ -42,11 +41,10 @@ export function createDecisionLog(
   if (options.to === 'off') return nowhere;
   const file = options.to === 'stdout' ? undefined : new LogFile(options.to, options, monotonicMs);
   const sink = new LineSink(file ?? standardOutput(), onDrop);
-  const logger = decisionLogger(sink);
   return {
     write(record) {
       if (record.decision.effect === 'permit' && random() >= options.permits) return;
-      logger.info(decisionRecord(record, options.detail, options.credentialHeaders), 'decision');
+      sink.write(decisionLine(record, options));
     },
     failure: () => sink.failure,
     reopen: () => file?.reopen(),
@@ -61,13 +59,9 @@ const nowhere: DecisionLog = {
   close: () => Promise.resolve(),
 };
 
-function decisionLogger(destination: DestinationStream) {
-  return pino(
-    {
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (level) => ({ level }) },
-    },
-    destination,
-  );
+/** One line as a logger would write it; made here, since it is most of what a record costs. */
+function decisionLine(record: CheckRecord, options: DecisionLogOptions): string {
+  const time = new Date(record.nowMs).toISOString();
+  const rest = JSON.stringify(decisionRecord(record, options.detail, options.credentialHeaders));
+  return `{"time":"${time}","level":"info","msg":"decision",${rest.slice(1)}\n`;
 }
