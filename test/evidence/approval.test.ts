@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
-import { createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -69,7 +69,7 @@ const rows: readonly { name: string; claims?: object; header?: object; want: str
 describe('an approval (IDENTITY.md 6 D)', () => {
   let world: World;
   before(async () => {
-    world = await createWorld(policy);
+    world = await createWorld(policy, { 'countersign.yaml': patient });
   });
   after(() => world.close());
   const ask = async (approval: string | undefined, more: object = {}) => {

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 import { after, before, describe, it } from 'mocha';
 import { type Authority, createAuthority } from '../../examples/quickstart/pki.js';
-import { config, createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -23,7 +23,7 @@ describe('a DPoP-bound token (RFC 9449)', () => {
   let token: string;
   before(async () => {
     world = await createWorld(policy, {
-      'countersign.yaml': config.replace(
+      'countersign.yaml': patient.replace(
         'policies:',
         '  dpop: { origins: [https://api.example] }\npolicies:',
       ),
@@ -230,7 +230,7 @@ describe('a DPoP-bound token (RFC 9449)', () => {
 
   it('is asked for a nonce where one is required, and told which', async () => {
     const strict = await createWorld(policy, {
-      'countersign.yaml': config.replace(
+      'countersign.yaml': patient.replace(
         'policies:',
         '  dpop: { origins: [https://api.example], nonce: required }\npolicies:',
       ),
@@ -257,7 +257,7 @@ describe('a certificate-bound token (RFC 8705)', () => {
   const id = 'spiffe://prod.example/ns/a/sa/one';
   before(async () => {
     authority = await createAuthority('prod.example');
-    world = await createWorld(policy);
+    world = await createWorld(policy, { 'countersign.yaml': patient });
   });
   after(() => world.close());
 
@@ -300,7 +300,7 @@ describe('a certificate-bound token (RFC 8705)', () => {
     };
     expect(said(await world.ask(given))).to.equal('permit mtls');
     const forwarding = await createWorld(policy, {
-      'countersign.yaml': config.replace(
+      'countersign.yaml': patient.replace(
         'prod.example] }',
         'prod.example], peer: { xfcc: last } }',
       ),

@@ -59,6 +59,9 @@ facts: { environment: staging }
 data: { posture: data/posture.yaml, revocations: data/revocations.yaml }
 `;
 
+/** The same, with time enough on a busy machine: for what is decided, not for how soon. */
+export const patient = `${config}deadline: 10s\n`;
+
 const posture = `version: 1
 updatedAt: ${new Date().toISOString()}
 identities: {}

@@ -16,7 +16,7 @@ import {
   type TrustDomain,
   workloadService,
 } from '../support/spiffe-agent.js';
-import { config, createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -29,7 +29,7 @@ const gone = 'deny 503 bundle_unavailable';
 
 /** The configuration of the worlds here: two trust domains, and no bundle file. */
 const withAgent = (address: string, more = '') =>
-  config.replace(
+  patient.replace(
     'spiffe: { trustDomains: [prod.example] }',
     `spiffe: { trustDomains: [prod.example, partner.example], jwtSvid: { audiences: [edge]${more} }, workloadApi: "${address}", maxBundleAge: 1h }`,
   );
