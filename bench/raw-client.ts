@@ -5,7 +5,8 @@ export type Done = (answer: Buffer | undefined) => void;
 
 /**
  * A gRPC client of bare HTTP/2 frames (RFC 9113): it sends prepared header blocks and reads no
- * response headers, so that one process can ask more than the sidecar can answer.
+ * response headers, so that one process can ask more than the sidecar can answer. Resets and lost
+ * connections are answers here, where `bench/connection.ts` takes them for a void run.
  */
 export interface RawClient {
   /** Sends one unary call. @returns its stream, for `cancel` */
