@@ -123,14 +123,19 @@ describe('the alert rules and the dashboard', () => {
     expect(status, `${stdout}${stderr}`).to.equal(0);
   });
 
+  itWithPromtool(
+    'are scraped by a configuration that Prometheus can read: docs/operations.md',
+    () => {
+      const page = readFileSync('docs/operations.md', 'utf8');
+      const [, text = ''] = /```yaml\n(# prometheus\.yml\n[\s\S]*?)```/.exec(page) ?? [];
+      expect(checkFile('config', text)).to.equal('good');
+    },
+  );
+
   itWithPromtool('have only queries on the dashboard that Prometheus can read', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'countersign-dashboard-'));
-    const file = join(folder, 'rules.yaml');
     const recorded = queries.map(({ expr }, at) => ({ record: `q${at}`, expr: filledIn(expr) }));
-    writeFileSync(file, stringify({ groups: [{ name: 'dashboard', rules: recorded }] }));
-    const { status, stdout, stderr } = runPromtool(['check', 'rules', file]);
-    rmSync(folder, { recursive: true });
-    expect(status, `${stdout}${stderr}`).to.equal(0);
+    const text = stringify({ groups: [{ name: 'dashboard', rules: recorded }] });
+    expect(checkFile('rules', text)).to.equal('good');
   });
 
   it('have panels with a number of their own, inside the grid', () => {
@@ -141,3 +146,13 @@ describe('the alert rules and the dashboard', () => {
     }
   });
 });
+
+/** `good`, or what promtool has to say. */
+function checkFile(kind: 'rules' | 'config', text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-promtool-'));
+  const file = join(folder, 'file.yaml');
+  writeFileSync(file, text);
+  const { status, stdout, stderr } = runPromtool(['check', kind, file]);
+  rmSync(folder, { recursive: true });
+  return status === 0 ? 'good' : `${stdout}${stderr}`;
+}
