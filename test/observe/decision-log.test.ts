@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -122,6 +123,16 @@ describe('the decision log', () => {
     }, 'no new file was made');
     await sink.close(5_000);
     expect([...numbersIn(`${path}.moved`), ...numbersIn(path)]).to.deep.equal(numbers(next));
+  });
+
+  it('begins at the start of a file that was copied and cut (copytruncate)', async () => {
+    const { sink } = openFile();
+    sink.write(line(0));
+    await until(async () => numbersIn(path).length === 1, 'the line is not written');
+    truncateSync(path);
+    sink.write(line(1));
+    await sink.close(5_000);
+    expect(numbersIn(path)).to.deep.equal([1]);
   });
 
   it('loses nothing when two processes write, and rotate, one file', async () => {

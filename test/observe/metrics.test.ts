@@ -6,6 +6,7 @@ import { denyOutright } from '../../src/decision/decision.js';
 import { denyCodesByStatus } from '../../src/errors.js';
 import { createMetrics } from '../../src/observe/metrics.js';
 import type { Observed } from '../../src/observe/state-metrics.js';
+import { createSum } from '../../src/observe/sum.js';
 import { busy, quiet } from '../support/observed.js';
 import { itWithPromtool, runPromtool } from '../support/promtool.js';
 import { createWorld, type World } from '../support/world.js';
@@ -22,6 +23,12 @@ async function render(state: Observed, records: readonly CheckRecord[] = []): Pr
   const metrics = createMetrics(() => state);
   for (const record of records) metrics.observe(record);
   return (await metrics.render()).text;
+}
+
+/** What the primary of several workers adds. */
+async function renderSum(): Promise<string> {
+  const sum = createSum(2, () => ({ entries: 3, capacity: 9, unavailable: 0 }));
+  return (await sum.render(new Map())).text;
 }
 
 /** The samples of one metric, as the text has them. */
@@ -42,7 +49,7 @@ describe('metrics', () => {
   after(() => world.close());
 
   it('are those that docs/metrics.md lists, with their types and labels', async () => {
-    const text = await render(busy, [permit]);
+    const text = `${await render(busy, [permit])}${await renderSum()}`;
     const shown = [...text.matchAll(/^# TYPE (countersign_\S+) (\S+)$/gm)].map(
       ([, name = '', type = '']) => `${name} ${type} ${labelsOf(text, name)}`.trim(),
     );
@@ -51,7 +58,7 @@ describe('metrics', () => {
       ([, name, type, labels = '']) =>
         `${name} ${type} ${[...labels.matchAll(/\w+/g)].sort().join(' ')}`.trim(),
     );
-    expect(shown.sort()).to.deep.equal(listed.sort());
+    expect([...new Set(shown)].sort()).to.deep.equal(listed.sort());
   });
 
   it('count decisions by effect, code and rule', async () => {
@@ -109,6 +116,36 @@ describe('metrics', () => {
       'countersign_decision_seconds_bucket{le="+Inf"} 4',
       'countersign_decision_seconds_sum 0.900121',
       'countersign_decision_seconds_count 4',
+    ]);
+  });
+
+  it('of several workers are those of one process', async () => {
+    const sum = createSum(2, () => ({ entries: 3, capacity: 9, unavailable: 0 }));
+    const worker = async (state: Observed, records: readonly CheckRecord[]) => {
+      const metrics = createMetrics(() => state);
+      for (const record of records) metrics.observe(record);
+      return metrics.counts();
+    };
+    const shared = { entries: undefined, capacity: undefined, unavailable: 1 };
+    const ready = { ...busy, replay: shared };
+    const notReady = { ...quiet, inFlight: 1, replay: shared };
+    const counted = [await worker(ready, [permit, denied]), await worker(notReady, [permit])];
+    sum.dropped(2);
+    const { text } = await sum.render(new Map(counted.map((one, at) => [at + 1, one])));
+    expect(text.split('\n')).to.include.members([
+      'countersign_decisions_total{effect="permit",code="permitted",rule="read"} 2',
+      'countersign_answers_total{code="denied_by_rule"} 1',
+      'countersign_decision_seconds_count 3',
+      'countersign_ready 0',
+      'countersign_in_flight 4',
+      'countersign_files_broken{what="policies"} 1',
+      'countersign_loaded_timestamp_seconds{what="policies"} 1700000001',
+      'countersign_posture_updated_timestamp_seconds 1700000000',
+      'countersign_replay_entries 3',
+      'countersign_replay_capacity 9',
+      'countersign_replay_unavailable_total 2',
+      'countersign_decision_log_dropped_total 6',
+      'countersign_workers{state="answering"} 2',
     ]);
   });
 

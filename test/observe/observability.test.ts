@@ -6,6 +6,7 @@ import { before, describe, it } from 'mocha';
 import { parse, stringify } from 'yaml';
 import { denyCodesByStatus } from '../../src/errors.js';
 import { createMetrics } from '../../src/observe/metrics.js';
+import { createSum } from '../../src/observe/sum.js';
 import { busy } from '../support/observed.js';
 import { itWithPromtool, runPromtool } from '../support/promtool.js';
 
@@ -54,7 +55,9 @@ const filledIn = (expr: string) =>
 describe('the alert rules and the dashboard', () => {
   let metrics: ReadonlySet<string>;
   before(async () => {
-    const { text } = await createMetrics(() => busy).render();
+    const one = await createMetrics(() => busy).render();
+    const state = () => ({ entries: 0, capacity: 0, unavailable: 0 });
+    const text = `${one.text}${(await createSum(2, state).render(new Map())).text}`;
     const names = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name = '', type]) =>
       type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
     );
@@ -120,14 +123,19 @@ describe('the alert rules and the dashboard', () => {
     expect(status, `${stdout}${stderr}`).to.equal(0);
   });
 
+  itWithPromtool(
+    'are scraped by a configuration that Prometheus can read: docs/operations.md',
+    () => {
+      const page = readFileSync('docs/operations.md', 'utf8');
+      const [, text = ''] = /```yaml\n(# prometheus\.yml\n[\s\S]*?)```/.exec(page) ?? [];
+      expect(checkFile('config', text)).to.equal('good');
+    },
+  );
+
   itWithPromtool('have only queries on the dashboard that Prometheus can read', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'countersign-dashboard-'));
-    const file = join(folder, 'rules.yaml');
     const recorded = queries.map(({ expr }, at) => ({ record: `q${at}`, expr: filledIn(expr) }));
-    writeFileSync(file, stringify({ groups: [{ name: 'dashboard', rules: recorded }] }));
-    const { status, stdout, stderr } = runPromtool(['check', 'rules', file]);
-    rmSync(folder, { recursive: true });
-    expect(status, `${stdout}${stderr}`).to.equal(0);
+    const text = stringify({ groups: [{ name: 'dashboard', rules: recorded }] });
+    expect(checkFile('rules', text)).to.equal('good');
   });
 
   it('have panels with a number of their own, inside the grid', () => {
@@ -138,3 +146,13 @@ describe('the alert rules and the dashboard', () => {
     }
   });
 });
+
+/** `good`, or what promtool has to say. */
+function checkFile(kind: 'rules' | 'config', text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-promtool-'));
+  const file = join(folder, 'file.yaml');
+  writeFileSync(file, text);
+  const { status, stdout, stderr } = runPromtool(['check', kind, file]);
+  rmSync(folder, { recursive: true });
+  return status === 0 ? 'good' : `${stdout}${stderr}`;
+}
