@@ -35,7 +35,11 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
     const { timeout: _, ...untimed } = grpc;
     const named = (name: string, settings: object): Provider => ({
       name,
-      envoyExtAuthzGrpc: { ...settings, service: 'countersign.local', port: mesh.entryPort },
+      envoyExtAuthzGrpc: {
+        ...settings,
+        service: 'istio-system/countersign.local',
+        port: mesh.entryPort,
+      },
     });
     istiod = await startIstiod(cluster(), 'istiod-provider', {
       providers: [named('countersign', grpc), named('untimed', untimed)],
@@ -83,9 +87,9 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
       );
     });
 
-    it('waits half a second, fails closed and says 503', async () => {
+    it('waits one second, fails closed and says 503', async () => {
       const pushed = await orders.pushed();
-      expect(pushed).to.include('"timeout": "0.500s"');
+      expect(pushed).to.include('"timeout": "1s"');
       expect(pushed).to.include('"code": "ServiceUnavailable"');
       expect(pushed).to.not.include('"failure_mode_allow": true');
     });
