@@ -1,6 +1,7 @@
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawnSync } from 'node:child_process';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
+import { root } from '../../envoy/find-envoy.js';
 import { until } from '../../examples/quickstart/sidecar.js';
 import { reserve } from '../../examples/quickstart/workplace.js';
 import { memoryStore } from '../../src/replay/memory-store.js';
@@ -136,6 +137,23 @@ describeRedis('the Valkey store', () => {
   after(async () => {
     await killRedis(server);
     for (const store of stores) await store.close();
+  });
+
+  it('loads its client only where it is configured', () => {
+    // In a process of its own: here other suites have loaded it long since.
+    const script = `
+      import { createRequire } from 'node:module';
+      const { cache } = createRequire('file:///x.js');
+      const isLoaded = () => Object.keys(cache).some((path) => path.includes('/iovalkey/'));
+      await import('${root}/build/src/load/loader.js');
+      const { valkeyStore } = await import('${root}/build/src/replay/valkey-store.js');
+      const before = isLoaded();
+      const store = valkeyStore('redis://127.0.0.1:1', Date.now, 10);
+      await store.spend('a', 'r', Date.now());
+      await store.close();
+      process.stdout.write(before + ' ' + isLoaded());`;
+    const args = ['--input-type=module', '--eval', script];
+    expect(spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout).to.equal('false true');
   });
 
   it('gives one credential to one of twenty requests on four sidecars', async () => {
