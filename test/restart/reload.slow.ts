@@ -69,7 +69,7 @@ describe('every kind of file is swapped again and again under load', () => {
       const outcomes = [...seen].map(([{ name }, said]) => `${name}: ${[...said.keys()].sort()}`);
       const allowed = probes.map((probe) => `${probe.name}: ${[...probe.allowed].sort()}`);
       expect(outcomes).to.deep.equal(allowed);
-      expect(checks).to.be.greaterThan(2_000);
+      expect(checks).to.be.greaterThan(500);
     });
   }
 });

@@ -39,7 +39,7 @@ const withoutRetries: Edit = (bootstrap) => {
 
 /** A budget that no stall of the machine uses up, and so many workers. */
 const prepare = (workplace: Workplace, workers: number) => {
-  const text = readFileSync(workplace.configFile, 'utf8');
+  const text = readFileSync(workplace.configFile, 'utf8').replace(/^deadline: .*\n/m, '');
   workplace.write('countersign.yaml', `${text}deadline: 10s\nworkers: ${workers}\n`);
 };
 
