@@ -7,7 +7,7 @@ const [command, url, tokenFile] = process.argv.slice(2);
 
 if (command === 'send') {
   const headers = tokenFile ? { authorization: `Bearer ${readFileSync(tokenFile, 'utf8')}` } : {};
-  const answer = await fetch(url, { headers, signal: AbortSignal.timeout(10_000) });
+  const answer = await fetch(url, { headers, signal: AbortSignal.timeout(30_000) });
   console.log(JSON.stringify({ status: answer.status, body: await answer.text() }));
 } else {
   const respond = (request, response) => {

@@ -8,7 +8,7 @@ import { type Istiod, ownProvider, startIstiod } from '../istio/istiod.js';
 import { type Kubectl, type Manifest, manifestsOf } from '../kubectl.js';
 import { eventually } from '../program.js';
 import { nodeIp } from './clean-node.js';
-import { container, node, podsOf, rolledOut, startInjection } from './cluster-of-pods.js';
+import { container, node, patience, podsOf, rolledOut, startInjection } from './cluster-of-pods.js';
 import { istioProxyImage } from './images.js';
 
 const namespace = 'mesh';
@@ -136,7 +136,10 @@ const service: Manifest = {
 /** k8s/istio for this namespace. */
 async function settings(kubectl: Kubectl): Promise<readonly Manifest[]> {
   const text = await kubectl.must(['kustomize', join(k8s, 'istio')]);
-  return manifestsOf(text.replaceAll('/ns/default/', `/ns/${namespace}/`)).map((manifest) => ({
+  const own = text
+    .replaceAll('/ns/default/', `/ns/${namespace}/`)
+    .replace('version: 1\n', `version: 1\n    deadline: ${patience.deadline}\n`);
+  return manifestsOf(own).map((manifest) => ({
     ...manifest,
     metadata: { ...manifest.metadata, namespace: manifest.metadata.namespace ?? namespace },
   }));
@@ -184,8 +187,9 @@ describe('a mesh of real pods, with the certificates of a real istiod', () => {
     await cluster.load(istioProxyImage);
     for (const name of [namespace, 'istio-system'])
       await kubectl.must(['create', 'namespace', name]);
+    const { envoyExtAuthzGrpc: grpc, ...own } = ownProvider();
     istiod = await startIstiod(cluster.controlPlane, 'istiod-pods', {
-      providers: [ownProvider()],
+      providers: [{ ...own, envoyExtAuthzGrpc: { ...grpc, timeout: patience.timeout } }],
       mesh: { enableAutoMtls: true },
       secureAddress: `${nodeIp}:15012`,
     });
