@@ -152,7 +152,10 @@ for (const transport of ['a shared unix socket', 'TCP'] as const) {
         transport === 'TCP' ? `listen: 127.0.0.1:${ports.countersign}` : `listen: unix://${socket}`,
       );
       // A busy machine is no failure here.
-      workplace.write('countersign.yaml', `${config}deadline: 5s\n`);
+      workplace.write(
+        'countersign.yaml',
+        `${config.replace(/^deadline: .*\n/m, '')}deadline: 5s\n`,
+      );
       const countersign = transport === 'TCP' ? ports.countersign : socket;
       const { ingress, envoyAdmin: admin, app } = ports;
       workplace.write(

@@ -39,7 +39,10 @@ describe('a running sidecar', () => {
   const start = async (more = '', args?: readonly string[]) => {
     const config = readFileSync(workplace.configFile, 'utf8');
     // A busy machine is no failure here.
-    workplace.write('countersign.yaml', `${config}deadline: 5s\n${more}`);
+    workplace.write(
+      'countersign.yaml',
+      `${config.replace(/^deadline: .*\n/m, '')}deadline: 5s\n${more}`,
+    );
     sidecar = await startSidecar(workplace.configFile, workplace.ports.admin, args);
     client = connectDirectly(workplace);
   };
