@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, it } from 'mocha';
 import { stringify } from 'yaml';
 import { checkRequest, connectionCheck, type Given } from '../support/check-request.js';
-import { config, createWorld, said, type World } from '../support/world.js';
+import { createWorld, said, type World } from '../support/world.js';
 import {
   active,
   conditions,
@@ -36,8 +36,7 @@ updatedAt: ${new Date().toISOString()}
 identities: { ${active.map((id) => `"${id}": { status: active }`).join(', ')} }
 `;
 
-/** A deadline that a busy machine keeps. */
-const files = { 'data/posture.yaml': posture, 'countersign.yaml': `${config}deadline: 30s\n` };
+const files = { 'data/posture.yaml': posture };
 
 const segment = fc.constantFrom('a', 'b', 'c', 'export');
 const part = fc.oneof({ weight: 4, arbitrary: segment }, fc.constantFrom('*', '{x}', '**'));
