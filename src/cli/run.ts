@@ -7,6 +7,7 @@ import { render } from './render.js';
 import { serve } from './serve.js';
 import { test } from './test.js';
 import { validate } from './validate.js';
+import { programVersion } from './version.js';
 
 const commands: readonly Command[] = [serve, validate, test, explain, approve, render, inject];
 
@@ -21,6 +22,10 @@ export async function run(argv: readonly string[], io: Io = processIo): Promise<
   if (name === undefined || name === '--help' || name === 'help') {
     (name === undefined ? io.err : io.out)(overview());
     return name === undefined ? 2 : 0;
+  }
+  if (name === '--version') {
+    io.out(`${programVersion()}\n`);
+    return 0;
   }
   const command = commands.find((candidate) => candidate.name === name);
   if (command === undefined) {
@@ -65,7 +70,7 @@ function parse(command: Command, rest: string[]) {
 function overview(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  return `Usage: countersign COMMAND [-c countersign.yaml] …\n\n${lines.join('\n')}\n\ncountersign COMMAND --help tells its options.\n`;
+  return `Usage: countersign COMMAND [-c countersign.yaml] …\n\n${lines.join('\n')}\n\ncountersign COMMAND --help tells its options, countersign --version the version.\n`;
 }
 
 function usage(command: Command): string {
