@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { createMetrics } from '../../src/observe/metrics.js';
+import { quiet } from '../support/observed.js';
 import { createWorld, said, type World } from '../support/world.js';
 
 const enforced = `version: 1
@@ -32,7 +33,7 @@ describe('rules and files in shadow mode', () => {
   async function decided(path: string) {
     const outcome = await world.ask({ path, principal });
     const { record } = outcome;
-    const metrics = createMetrics();
+    const metrics = createMetrics(() => quiet);
     metrics.observe(record);
     const { text } = await metrics.render();
     const counted = [...text.matchAll(/^countersign_shadow_flips_total\{(.*)\} 1$/gm)];
