@@ -13,8 +13,9 @@ import type { Connection, Request } from '../request/request.js';
 import { compilePrincipals, compileWindows } from './compile-names.js';
 import { type CompiledRule, compileRule } from './compile-rule.js';
 import { lintPolicy } from './lint.js';
+import { lintEvasions } from './lint-evasions.js';
 import { lintSet } from './lint-set.js';
-import { lintSlashes } from './lint-slash.js';
+
 import { type PolicyParts, policySchema, salvageSchema } from './policy-schema.js';
 import type { Candidate, PolicySet, Rule } from './policy-set.js';
 import type { Principal } from './principal.js';
@@ -92,7 +93,7 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
     }
   }
   if (findings.length > 0) return { ok: false, findings: findings.sort(byPosition) };
-  warnings.push(...lintSet(compiled), ...lintSlashes(compiled));
+  warnings.push(...lintSet(compiled), ...lintEvasions(compiled));
   const set = createSet(compiled, revisionOf(files, scope.facts));
   const meant = files.reduce<readonly Finding[]>(
     (left, { file, text }) => withoutSilenced(file, text, left),
