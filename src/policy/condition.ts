@@ -12,10 +12,10 @@ import type { TimeWindow } from './time-window.js';
 /** A compiled `when`. */
 export interface Condition {
   readonly source: string;
+  /** What it was made of: plain data, of which another thread can make it as well. */
+  readonly checked: CheckedSource;
   /** The variables it reads: `token`, `approval`, and each with the member read, `request.body`. */
   readonly reads: ReadonlySet<string>;
-  /** What would fail with the data files as they are now; they may change while it is in force. */
-  readonly doubts: readonly ConditionFault[];
   /** Scopes that it asks a token for, each in a part of its own (`"name" in token.scopes && …`). */
   readonly scopes: readonly string[];
   /** Names of request headers it reads, lower case (for the log's `full` detail). */
@@ -71,17 +71,21 @@ export interface ConditionScope {
   readonly windows: ReadonlyMap<string, TimeWindow>;
 }
 
+/** A condition without a fault, and what it reads. Plain data: no functions. */
+export interface CheckedSource extends Omit<CheckedCondition, 'faults'> {
+  readonly source: string;
+  readonly scopes: readonly string[];
+  /** What would fail with the data files as they are now; they may change while it is in force. */
+  readonly doubts: readonly ConditionFault[];
+}
+
 const maxLength = 4096;
 
-/**
- * Compiles a CEL condition, checked at load. Regular expressions run in linear time. The result
- * is true, false or an error; the library returns its errors as values, which are truthy, so only
- * the booleans themselves count.
- */
-export function compileCondition(
+/** Parses, checks and plans a CEL condition: everything that can be wrong with it is found here. */
+export function checkSource(
   source: string,
   scope: ConditionScope,
-): Condition | readonly ConditionFault[] {
+): CheckedSource | readonly ConditionFault[] {
   if (source.length > maxLength) {
     return [fault(0, `a condition has at most ${maxLength} characters`)];
   }
@@ -97,28 +101,74 @@ export function compileCondition(
     scope.data === undefined || !checked.reads.has('data')
       ? []
       : checkCondition(parsed.expr, positions, withData(shapes, scope.data), windows).faults;
-  const names = [...checked.reads.keys()];
-  const variables = Object.fromEntries(names.map((name) => [name, CelScalar.DYN]));
-  const environment = celEnv({ variables, funcs: conditionFunctions(scope.windows) });
-  const run = plan(environment, parsed.expr) as (bindings: Record<string, unknown>) => unknown;
   const { scopes, others } = neededScopes(parsed.expr);
+  for (const part of [parsed.expr, ...others]) planIn(scope.windows, checked.reads, part);
+  const { reads, headers, query, metadata, routeMetadata, operands, needsAllArguments } = checked;
+  const found = { reads, headers, query, metadata, routeMetadata, operands, needsAllArguments };
+  return { source, doubts, scopes, ...found };
+}
+
+/**
+ * Makes a condition of what `checkSource` found good. Regular expressions run in linear time. The
+ * result is true, false or an error; the library returns its errors as values, which are truthy, so
+ * only the booleans themselves count. It is planned when it is first asked: of ten thousand
+ * conditions, most wait long for that, and a plan takes ten times the memory of its source.
+ */
+export function createCondition(checked: CheckedSource, windows: Windows): Condition {
+  const { source, reads, scopes, headers, query, metadata, routeMetadata, operands } = checked;
+  const planned = (expr: Expr) => planIn(windows, reads, expr);
+  let run: Run | undefined;
   return {
     source,
-    reads: readsOf(checked),
-    doubts,
+    checked,
+    reads: readsOf(reads),
     scopes,
-    holdsButForScopes: (input) =>
-      others.every(
-        (part) => evaluate(plan(environment, part) as typeof run, checked, input) === true,
-      ),
-    headers: checked.headers,
-    query: checked.query,
-    metadata: checked.metadata,
-    routeMetadata: checked.routeMetadata,
-    evaluate: (input) => evaluate(run, checked, input),
-    values: (input) =>
-      [...checked.operands].map((name) => ({ name, value: show(name, scope, input) })),
+    headers,
+    query,
+    metadata,
+    routeMetadata,
+    evaluate: (input) => {
+      try {
+        run ??= planned(parse(source).expr);
+        return evaluate(run, checked, input);
+      } catch {
+        return { error: 'the expression cannot be evaluated' };
+      }
+    },
+    holdsButForScopes: (input) => {
+      try {
+        const { others } = neededScopes(parse(source).expr);
+        return others.every((part) => evaluate(planned(part), checked, input) === true);
+      } catch {
+        return false;
+      }
+    },
+    values: (input) => [...operands].map((name) => ({ name, value: show(name, windows, input) })),
   };
+}
+
+type Expr = ReturnType<typeof parse>['expr'];
+type Windows = ReadonlyMap<string, TimeWindow>;
+const noWindows: Windows = new Map();
+type Run = (bindings: Record<string, unknown>) => unknown;
+
+/** Environments by the windows of a file and the variables of a condition: making one is slow. */
+const environments = new WeakMap<Windows, Map<string, ReturnType<typeof celEnv>>>();
+
+function environmentOf(windows: Windows, names: readonly string[]): ReturnType<typeof celEnv> {
+  const ofFile = environments.get(windows) ?? new Map<string, ReturnType<typeof celEnv>>();
+  environments.set(windows, ofFile);
+  const key = [...names].sort().join(' ');
+  const known = ofFile.get(key);
+  if (known !== undefined) return known;
+  const variables = Object.fromEntries(names.map((name) => [name, CelScalar.DYN]));
+  const environment = celEnv({ variables, funcs: conditionFunctions(windows) });
+  ofFile.set(key, environment);
+  return environment;
+}
+
+function planIn(windows: Windows, reads: CheckedSource['reads'], expr: Expr) {
+  return plan(environmentOf(windows, [...reads.keys()]), expr) as Run;
 }
 
 function fault(offset: number, message: string): ConditionFault {
@@ -174,14 +224,17 @@ function shapeOfValue(value: JsonValue): Shape {
 function patternFaults(source: string): readonly ConditionFault[] {
   const literals = source.matchAll(/\.matches\(\s*(r?"(?:[^"\\]|\\.)*"|r?'(?:[^'\\]|\\.)*')\s*\)/g);
   return [...literals].flatMap((match) => {
-    const run = plan(celEnv({}), parse(`"".matches(${match[1]})`)) as () => unknown;
+    const run = plan(
+      environmentOf(noWindows, []),
+      parse(`"".matches(${match[1]})`),
+    ) as () => unknown;
     return typeof run() === 'boolean'
       ? []
       : [fault(match.index, 'the pattern is no regular expression (RE2)')];
   });
 }
 
-function readsOf({ reads }: CheckedCondition): ReadonlySet<string> {
+function readsOf(reads: CheckedSource['reads']): ReadonlySet<string> {
   const names = new Set<string>();
   for (const [root, members] of reads) {
     names.add(root);
@@ -194,8 +247,8 @@ function readsOf({ reads }: CheckedCondition): ReadonlySet<string> {
 }
 
 function evaluate(
-  run: (bindings: Record<string, unknown>) => unknown,
-  { reads, needsAllArguments }: CheckedCondition,
+  run: Run,
+  { reads, needsAllArguments }: CheckedSource,
   input: ConditionInput,
 ): boolean | ConditionError {
   if (needsAllArguments && input.mcp?.kind === 'message' && !input.mcp.hasAllArguments) {
@@ -207,29 +260,21 @@ function evaluate(
     if (value === undefined) bindings[name] = absent;
     else bindings[name] = value;
   }
-  try {
-    const result = run(bindings);
-    if (result === true || result === false) return result;
-    return { error: isCelError(result) ? result.message : 'the result is neither true nor false' };
-  } catch {
-    return { error: 'the expression cannot be evaluated' };
-  }
+  const result = run(bindings);
+  if (result === true || result === false) return result;
+  return { error: isCelError(result) ? result.message : 'the result is neither true nor false' };
 }
 
 /** Headers whose values are credentials, and bodies. */
 const hidden = /authorization|cookie|api-key|token|dpop|approval|secret|^request\.body/i;
 
 /** The value of one operand, evaluated on its own. */
-function show(name: string, scope: ConditionScope, input: ConditionInput): string {
+function show(name: string, windows: Windows, input: ConditionInput): string {
   if (hidden.test(name.replace(/^token\./, ''))) return '(not shown)';
   const parsed = parse(name);
   const root = name.split(/[.[]/)[0] ?? '';
   const member = name.split('.')[1] ?? '*';
-  const environment = celEnv({
-    variables: { [root]: CelScalar.DYN },
-    funcs: conditionFunctions(scope.windows),
-  });
-  const run = plan(environment, parsed) as (bindings: Record<string, unknown>) => unknown;
+  const run = plan(environmentOf(windows, [root]), parsed) as Run;
   try {
     const value = run({ [root]: binders[root]?.(input, new Set([member])) ?? absent });
     return isCelError(value) ? '(absent)' : plainJson(value);

@@ -51,10 +51,13 @@ export class RuleIndex {
   readonly #parents = new Map<string, Node>();
   readonly #anyHost = newNode();
 
-  constructor(rules: readonly IndexedRule[]) {
-    for (const indexed of rules) {
-      for (const tree of this.#treesOf(indexed.hosts)) insertRule(tree, indexed);
-    }
+  constructor(rules: readonly IndexedRule[] = []) {
+    for (const indexed of rules) this.add(indexed);
+  }
+
+  /** Only while the index is being built. */
+  add(indexed: IndexedRule): void {
+    for (const tree of this.#treesOf(indexed.hosts)) insertRule(tree, indexed);
   }
 
   /** The rules for the host and path, in file order, each once. */

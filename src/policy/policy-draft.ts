@@ -1,0 +1,87 @@
+import type { Position } from '../document/document.js';
+import type { FileScope, PolicyScope, Report } from './compile.js';
+import { compileFile } from './compile-file.js';
+import type { CompiledRule } from './compile-rule.js';
+import type { CheckedSource } from './condition.js';
+import { createSet } from './create-set.js';
+import type { PolicyParts } from './policy-schema.js';
+import type { PolicySet } from './policy-set.js';
+import type { Steps } from './steps.js';
+
+/**
+ * Policies that were checked, as plain data: what a thread that reads files can send to the thread
+ * that answers, since functions do not cross.
+ */
+export interface PolicyDraft {
+  readonly revision: string;
+  readonly scope: Pick<PolicyScope, 'issuers' | 'approvals'>;
+  readonly files: readonly FileDraft[];
+}
+
+interface FileDraft {
+  readonly file: string;
+  readonly parts: PolicyParts;
+  /** What the text alone could tell, a rule each. */
+  readonly known: readonly RuleDraft[];
+}
+
+interface RuleDraft {
+  readonly at: Position;
+  readonly when: CheckedSource | undefined;
+}
+
+/** @param compiled the rules of all documents, in order: nothing was wrong with any */
+export function draftPolicies(
+  documents: readonly FileScope['document'][],
+  compiled: readonly CompiledRule[],
+  { issuers, approvals }: PolicyScope,
+  revision: string,
+): PolicyDraft {
+  let order = 0;
+  const files = documents.map(({ file, value }) => {
+    const rules = compiled.slice(order, order + value.rules.length);
+    order += value.rules.length;
+    const known = rules.map(({ rule: { at, when } }) => ({
+      at: { line: at.line, column: at.column },
+      when: when?.checked,
+    }));
+    return { file, parts: value, known };
+  });
+  return { revision, scope: { issuers, approvals }, files };
+}
+
+/**
+ * The set that a draft was made of: the same rules in the same order, with the same revision. Throws
+ * where something is wrong with it, as a draft of good policies never is.
+ */
+export function* assemblePolicies({ revision, scope, files }: PolicyDraft): Steps<PolicySet> {
+  const whole: PolicyScope = { ...scope, facts: {}, dataFiles: [] };
+  const compiled: CompiledRule[] = [];
+  for (const { file, parts, known } of files) {
+    const start = { line: 1, column: 1 };
+    const ruleOf = (path: readonly (string | number)[]) => known[Number(path[1])];
+    const document = {
+      file,
+      value: parts,
+      at: (path: readonly (string | number)[]) => ruleOf(path)?.at ?? start,
+    };
+    const rules = yield* compileFile(
+      document,
+      whole,
+      { ...refuse, checked: (path) => ruleOf(path)?.when },
+      compiled.length,
+    );
+    for (const rule of rules) compiled.push(rule);
+  }
+  return yield* createSet(compiled, revision);
+}
+
+const fail: Report = (path, code) => {
+  throw new Error(`${code} at ${path.join('.')} of policies that were good`);
+};
+const refuse: Pick<FileScope, 'report' | 'reportAt' | 'warnAt' | 'isMisspelt'> = {
+  report: fail,
+  reportAt: (path, _, code, message) => fail(path, code, message),
+  warnAt: () => {},
+  isMisspelt: () => false,
+};
