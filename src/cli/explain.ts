@@ -8,6 +8,7 @@ import { Refusal } from '../errors.js';
 import { postureEntry } from '../evidence/posture.js';
 import type { Caller } from '../identity/caller.js';
 import { Loader } from '../load/loader.js';
+import { readHere } from '../load/reader.js';
 import type { Candidate, Rule } from '../policy/policy-set.js';
 import { memoryStore } from '../replay/memory-store.js';
 import { httpStatuses } from '../response/status.js';
@@ -43,8 +44,9 @@ export const explain: Command = {
       environment: processEnvironment(),
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
+      reader: readHere(),
     });
-    loader.load();
+    await loader.load();
     await loader.fetched();
     const { snapshot } = loader;
     if (snapshot === undefined) {

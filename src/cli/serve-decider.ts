@@ -79,6 +79,14 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     listener.setServing(isServing);
     options.onServing(isServing);
   };
+  const reload = async () => {
+    try {
+      await loader.load();
+    } catch (error) {
+      logger.error({ why: sentence(error) }, 'the files cannot be loaded');
+    }
+    inForce();
+  };
   let watcher: { close(): void } | undefined;
   const seeKeys = () => metrics.keySources(loader.keySources());
   return {
@@ -99,14 +107,8 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
       inForce();
       watcher = watchFiles(
         () => loader.paths(),
-        () => {
-          try {
-            loader.load();
-          } catch (error) {
-            logger.error({ why: sentence(error) }, 'the files cannot be loaded');
-          }
-          inForce();
-        },
+        () => void reload(),
+        { since: loader.signature, onSight: () => loader.expect() },
       );
     },
     drain() {

@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { processEnvironment } from '../config/environment.js';
-import { watchFiles } from '../config/watch.js';
+import { signature, watchFiles } from '../config/watch.js';
 import { renderFindings } from '../document/render-findings.js';
 import { Loader } from '../load/loader.js';
+import { readHere } from '../load/reader.js';
 import { type Arguments, type Command, type ExitCode, type Io, Misuse, text } from './command.js';
 import { renderJunit } from './junit.js';
 import { configFile, sourceOf } from './read-config.js';
@@ -33,15 +34,18 @@ export const test: Command = {
       environment: processEnvironment(),
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
+      reader: readHere(),
     });
+    const suites = await signature(args.positionals);
     const code = await runOnce(loader, args, io);
     await loader.close();
-    return args.values['watch'] === true ? runAgain(loader, args, io, code) : code;
+    const since = `${loader.signature}\n${suites}`;
+    return args.values['watch'] === true ? runAgain(loader, args, io, code, since) : code;
   },
 };
 
 async function runOnce(loader: Loader, args: Arguments, io: Io): Promise<ExitCode> {
-  loader.load();
+  await loader.load();
   const errors = loader.findings().filter(({ severity }) => severity === 'error');
   const { snapshot } = loader;
   if (snapshot === undefined || errors.length > 0) {
@@ -63,7 +67,13 @@ async function runOnce(loader: Loader, args: Arguments, io: Io): Promise<ExitCod
 }
 
 /** Runs at every change of a file, one run at a time, until it is interrupted; gives the last code. */
-function runAgain(loader: Loader, args: Arguments, io: Io, first: ExitCode): Promise<ExitCode> {
+function runAgain(
+  loader: Loader,
+  args: Arguments,
+  io: Io,
+  first: ExitCode,
+  since: string,
+): Promise<ExitCode> {
   let code = first;
   let running = Promise.resolve();
   const again = async () => {
@@ -82,6 +92,7 @@ function runAgain(loader: Loader, args: Arguments, io: Io, first: ExitCode): Pro
     () => {
       running = running.then(again);
     },
+    { since },
   );
   return new Promise((resolve) => {
     const end = () => {

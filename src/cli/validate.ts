@@ -3,6 +3,7 @@ import { byPosition } from '../document/document.js';
 import type { Finding } from '../document/finding.js';
 import { renderFindings } from '../document/render-findings.js';
 import { Loader } from '../load/loader.js';
+import { readHere } from '../load/reader.js';
 import { type IstioFiles, readIstioFiles } from '../render/istio-files.js';
 import { lintIstio } from '../render/lint-istio.js';
 import { needsOf } from '../render/needs.js';
@@ -38,8 +39,9 @@ export const validate: Command = {
       environment: processEnvironment(),
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
+      reader: readHere(),
     });
-    loader.load();
+    await loader.load();
     const istio = isIstio ? istioFindings(loader, files, args) : [];
     const findings = [...loader.findings(), ...istio].sort(byPosition);
     const errors = countOf(findings, 'error');

@@ -1,9 +1,5 @@
 import type { Finding } from '../document/finding.js';
-
-/** What one load gave: a value, or everything that is wrong with its files. */
-export type Loaded<T> =
-  | { readonly ok: true; readonly value: T; readonly warnings: readonly Finding[] }
-  | { readonly ok: false; readonly findings: readonly Finding[] };
+import type { Part } from './reading.js';
 
 /**
  * Holds the last good value of one thing that is loaded from files: a broken load is kept as
@@ -12,7 +8,7 @@ export type Loaded<T> =
 export class LastGood<T> {
   readonly name: string;
   #value: T | undefined;
-  #key: string | undefined;
+  #digest: string | undefined;
   #findings: readonly Finding[] = [];
 
   constructor(name: string) {
@@ -23,21 +19,22 @@ export class LastGood<T> {
     return this.#value;
   }
 
+  /** Of the content that was taken last, good or bad. */
+  get digest(): string | undefined {
+    return this.#digest;
+  }
+
   /** What is wrong with the files as they are now; empty while the value is what they say. */
   get findings(): readonly Finding[] {
     return this.#findings;
   }
 
-  /**
-   * Loads again when `key` (the content that the value comes from) is not the last one.
-   * @returns whether the value was replaced
-   */
-  refresh(key: string, load: () => Loaded<T>): boolean {
-    if (key === this.#key) return false;
-    this.#key = key;
-    const loaded = load();
-    this.#findings = loaded.ok ? loaded.warnings : loaded.findings;
-    if (loaded.ok) this.#value = loaded.value;
-    return loaded.ok;
+  /** @returns whether the value was replaced */
+  take(part: Part<T>): boolean {
+    if (part.state === 'same') return false;
+    this.#digest = part.digest;
+    this.#findings = part.state === 'good' ? part.warnings : part.findings;
+    if (part.state === 'good') this.#value = part.value;
+    return part.state === 'good';
   }
 }

@@ -10,6 +10,7 @@ import { type WorkloadApi, workloadApi } from '../trust/workload-api.js';
 import { parseWorkloadEndpoint } from '../trust/workload-endpoint.js';
 import { beside, finding, isFinding, readText } from './files.js';
 import { LastGood } from './last-good.js';
+import { digestOf } from './reading.js';
 
 /** How one source of keys that is not a file does. */
 export interface KeySourceState {
@@ -146,27 +147,18 @@ type Read<T> = string | { readonly value: T; readonly warnings: readonly string[
 
 function refresh<T>(loaded: LastGood<T>, path: string, parse: (text: string) => Read<T>): void {
   const read = readText(path);
+  const digest = isFinding(read) ? digestOf('away', read.message) : digestOf(read.text);
+  if (digest === loaded.digest) return;
   if (isFinding(read)) {
-    loaded.refresh(`away ${read.message}`, () => ({ ok: false, findings: [read] }));
+    loaded.take({ state: 'bad', digest, findings: [read] });
     return;
   }
-  loaded.refresh(read.text, () => {
-    const parsed = parse(read.text);
-    if (typeof parsed === 'string') {
-      return { ok: false, findings: [finding(path, 'error', 'bad_keys', parsed)] };
-    }
-    const warnings = parsed.warnings.map((text) => finding(path, 'warning', 'skipped_key', text));
-    return { ok: true, value: parsed.value, warnings };
-  });
-}
-
-/** Every key file that the configuration names. */
-export function keyFiles(config: Config, configFile: string): readonly string[] {
-  const { jwt, approvals, spiffe } = config.trust;
-  const named = [
-    ...[...jwt, ...approvals].flatMap(({ jwks }) => jwks.file ?? []),
-    ...Object.values(spiffe.peer.bundles),
-    ...Object.values(spiffe.jwtSvid?.bundles ?? {}),
-  ];
-  return named.map((path) => beside(configFile, path));
+  const parsed = parse(read.text);
+  if (typeof parsed === 'string') {
+    const findings = [finding(path, 'error', 'bad_keys', parsed)];
+    loaded.take({ state: 'bad', digest, findings });
+    return;
+  }
+  const warnings = parsed.warnings.map((text) => finding(path, 'warning', 'skipped_key', text));
+  loaded.take({ state: 'good', digest, value: parsed.value, warnings });
 }

@@ -1,22 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import type { Snapshot } from '../check.js';
-import type { ApprovalBoardConfig, Config, JwtIssuerConfig } from '../config/config-schema.js';
+import type { Config } from '../config/config-schema.js';
 import type { Environment } from '../config/parse-config.js';
 import type { Finding } from '../document/finding.js';
-import { type ApprovalBoard, approvalType, createApprovalVerifier } from '../evidence/approval.js';
+import { createApprovalVerifier } from '../evidence/approval.js';
 import { createIdentifier, type Identifier } from '../identity/identify.js';
-import type { JwtRules } from '../identity/verify-jwt.js';
-import { memoryStore } from '../replay/memory-store.js';
+import type { PolicySet } from '../policy/policy-set.js';
 import type { ReplayStore } from '../replay/replay-store.js';
-import { valkeyStore } from '../replay/valkey-store.js';
-import { distinctKeys, type KeysInForce } from '../trust/distinct-keys.js';
-import type { KeySet, KeySource } from '../trust/key-source.js';
+import type { BundleSource, KeySet } from '../trust/key-source.js';
 import { staticBundles } from '../trust/spiffe-bundle.js';
 import { beside, finding } from './files.js';
-import { ConfigFile } from './load-config.js';
+import { defaultTypes, rulesOf } from './jwt-rules.js';
+import { LastGood } from './last-good.js';
+import { loadBoards } from './load-boards.js';
 import { DataFiles } from './load-data.js';
-import { type KeySourceState, Keys, keyFiles } from './load-keys.js';
-import { PolicyFiles } from './load-policies.js';
+import { type KeySourceState, Keys } from './load-keys.js';
+import { namedPaths } from './named-paths.js';
+import type { Reader } from './reader.js';
+import type { Reading, ReadRequest } from './reading.js';
+import { ReplayStores } from './replay-stores.js';
 
 export interface LoaderOptions {
   readonly configFile: string;
@@ -27,6 +29,8 @@ export interface LoaderOptions {
   readonly monotonicMs: () => number;
   /** What processes that answer for each other share; absent: this process has its own. */
   readonly shared?: SharedState;
+  /** What reads and compiles the files. */
+  readonly reader: Reader;
 }
 
 export interface SharedState {
@@ -39,19 +43,25 @@ export interface SharedState {
 /**
  * Turns the configuration and the files it names into one snapshot, again and again. Each file's
  * last good content stays in force while it is broken; a snapshot exists only when every part of it
- * was good once, and is replaced whole.
+ * was good once, and is replaced whole, at once, when everything was read.
  */
 export class Loader {
   readonly #options: LoaderOptions;
-  readonly #config = new ConfigFile();
-  readonly #policies = new PolicyFiles();
+  readonly #config = new LastGood<Config>('configuration');
+  readonly #policies = new LastGood<PolicySet>('policies');
   readonly #keys: Keys;
   readonly #data = new DataFiles();
   readonly #nonceSecret: Buffer;
-  readonly #memory: ReplayStore;
   #identity: { readonly key: string; readonly identifier: Identifier } | undefined;
-  #replay: { readonly key: string; readonly store: ReplayStore } | undefined;
+  readonly #replay: ReplayStores;
+  #configLint: readonly Finding[] = [];
   #sharedKeys: readonly Finding[] = [];
+  /** Why nothing was read the last time. */
+  #unread: readonly Finding[] = [];
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+  #isClosing = false;
+  #signature: string | undefined;
   #snapshot: Snapshot | undefined;
 
   constructor(options: LoaderOptions) {
@@ -59,9 +69,11 @@ export class Loader {
     this.#keys = new Keys(options);
     const { shared, nowMs } = options;
     this.#nonceSecret = shared?.nonceSecret ?? randomBytes(32);
-    // One for ever, with the limit in force: a reload forgets nothing that was spent.
-    const maxEntries = () => this.config?.replay.maxEntries ?? 0;
-    this.#memory = shared?.replayStore(maxEntries) ?? memoryStore(maxEntries, nowMs);
+    this.#replay = new ReplayStores({
+      nowMs,
+      maxEntries: () => this.config?.replay.maxEntries ?? 0,
+      shared: shared?.replayStore,
+    });
   }
 
   /** The last good configuration. */
@@ -77,12 +89,19 @@ export class Loader {
   /** Everything that is wrong, or doubtful, with the files as they are now. */
   findings(): readonly Finding[] {
     return [
-      ...this.#config.findings(this.#policies.value),
-      ...this.#policies.findings(),
+      ...this.#unread,
+      ...this.#config.findings,
+      ...this.#configLint,
+      ...this.#policies.findings,
       ...this.#data.findings(),
       ...this.#keys.findings(),
       ...this.#sharedKeys,
     ];
+  }
+
+  /** How the files to watch looked before they were read. */
+  get signature(): string | undefined {
+    return this.#signature;
   }
 
   /** How each source of keys does that is not a file. */
@@ -98,35 +117,86 @@ export class Loader {
     }
   }
 
-  /** Ends what goes on in the background. */
+  /**
+   * Ends what goes on in the background; a load that is under way comes to nothing. The snapshot is
+   * not to be used any more; another load makes a new one.
+   */
   async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.#options.reader.close();
+    await (this.#next ?? this.#running);
+    this.#isClosing = false;
     this.#keys.dropUnused();
-    await this.#replay?.store.close();
+    await this.#replay.close();
+    this.#identity = undefined;
+  }
+
+  /** Gets ready for a load that is going to be asked for. */
+  expect(): void {
+    this.#options.reader.expect();
   }
 
   /** The files and folders to watch. */
   paths(): readonly string[] {
     const { configFile } = this.#options;
     const { config } = this;
-    if (config === undefined) return [configFile];
-    const named = [...config.policies, ...Object.values(config.data)];
-    return [
-      configFile,
-      ...named.map((path) => beside(configFile, path)),
-      ...keyFiles(config, configFile),
-    ];
+    return config === undefined ? [configFile] : [configFile, ...namedPaths(config, configFile)];
   }
 
-  /** Reads everything anew. */
-  load(): void {
-    this.#config.refresh(this.#options.configFile, this.#options.environment);
+  /**
+   * Reads everything anew, and resolves when that is in force, or what is wrong with it is known. One
+   * load at a time: what changes during one is seen by the next, which begins behind it.
+   */
+  load(): Promise<void> {
+    if (this.#running === undefined) {
+      this.#running = this.#loadOnce().finally(() => {
+        this.#running = undefined;
+      });
+      return this.#running;
+    }
+    this.#next ??= this.#running.then(() => {
+      this.#next = undefined;
+      return this.load();
+    });
+    return this.#next;
+  }
+
+  async #loadOnce(): Promise<void> {
+    if (this.#isClosing) return;
+    const { configFile, environment, reader } = this.#options;
+    const request = { configFile, environment, config: this.config, known: this.#known() };
+    const reading = await reader.read(request).catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : 'unknown';
+      this.#unread = [finding(configFile, 'error', 'not_loaded', `nothing could be read: ${why}`)];
+    });
+    if (reading === undefined || this.#isClosing) return;
+    this.#unread = [];
+    this.#signature = reading.signature;
+    this.#take(reading);
+  }
+
+  #known(): ReadRequest['known'] {
+    const parts = [this.#policies, ...this.#data.all()].map(
+      ({ name, digest }) => [name, digest] as const,
+    );
+    const all = [['config', this.#config.digest] as const, ...parts];
+    return new Map(all.flatMap(([name, digest]) => (digest === undefined ? [] : [[name, digest]])));
+  }
+
+  /** From one reading to one snapshot, without a pause between. */
+  #take({ config: part, files }: Reading<PolicySet>): void {
+    this.#config.take(part);
     const { config } = this;
-    if (config === undefined) return;
-    const { configFile, nowMs } = this.#options;
-    const data = this.#data.refresh(config, configFile);
-    this.#policies.refresh(config, configFile, data?.other);
+    if (config === undefined || files === undefined) return;
+    this.#policies.take(files.policies);
+    this.#data.take(files);
+    this.#configLint = files.lint ?? this.#configLint;
+    const data = this.#data.value;
     const identifier = this.#identifierOf(config);
-    const approvals = createApprovalVerifier(this.#boards(config), config.limits.token);
+    const svid = this.#svidBundles(config);
+    const { boards, findings } = loadBoards(config, this.#keys, svid, this.#options.configFile);
+    this.#sharedKeys = findings;
+    const approvals = createApprovalVerifier(boards, config.limits.token);
     this.#keys.dropUnused();
     const policy = this.#policies.value;
     if (policy === undefined || data === undefined) return;
@@ -142,7 +212,7 @@ export class Loader {
       policy,
       facts: config.facts,
       data,
-      replay: this.#replayOf(config, nowMs),
+      replay: this.#replay.of(config),
       response: {
         ...config.respond,
         approvalHeaders: [
@@ -157,7 +227,7 @@ export class Loader {
 
   /** Kept, with its cache of verified tokens, while neither its configuration nor a key changed. */
   #identifierOf(config: Config): Identifier {
-    const { configFile, nowMs } = this.#options;
+    const { configFile } = this.#options;
     const { trust, limits } = config;
     const { spiffe } = trust;
     const issuers = trust.jwt.map((issuer) => ({
@@ -184,7 +254,7 @@ export class Loader {
     ]);
     if (this.#identity?.key === key) return this.#identity.identifier;
     const trustDomains = new Set(spiffe.trustDomains);
-    const replay = this.#replayOf(config, nowMs);
+    const replay = this.#replay.of(config);
     const identifier = createIdentifier({
       peer: {
         trustDomains,
@@ -222,72 +292,10 @@ export class Loader {
     );
   }
 
-  /** The approval boards; while a key of a board is an identity issuer's as well, it approves nothing. */
-  #boards(config: Config): readonly ApprovalBoard[] {
-    const { configFile } = this.#options;
-    const { jwt, approvals, spiffe } = config.trust;
-    const svid = staticBundles(
-      this.#bundlesOf(spiffe.jwtSvid?.bundles ?? {}),
-      this.#keys.agent(spiffe),
-    );
-    const identities: readonly KeysInForce[] = [
-      ...jwt.map((issuer) => this.#keys.source(issuer, configFile)),
-      ...spiffe.trustDomains.map((name) => ({ current: () => svid.jwtKeys(name) })),
-    ];
-    this.#sharedKeys = [];
-    return approvals.map((board) => {
-      const source = this.#keys.source(board, configFile);
-      const keys = distinctKeys(source, identities);
-      if (countOf(keys) < countOf(source)) {
-        const message = `a key of the approval board "${board.name}" is an identity issuer's as well`;
-        const path = beside(configFile, board.jwks.file ?? '');
-        this.#sharedKeys = [...this.#sharedKeys, finding(path, 'error', 'shared_key', message)];
-      }
-      return {
-        name: board.name,
-        header: board.header,
-        rules: rulesOf(board, [approvalType]),
-        keys,
-      };
-    });
+  #svidBundles({ trust: { spiffe } }: Config): BundleSource {
+    const files = this.#bundlesOf(spiffe.jwtSvid?.bundles ?? {});
+    return staticBundles(files, this.#keys.agent(spiffe));
   }
-
-  #replayOf({ replay, deadline }: Config, nowMs: () => number): ReplayStore {
-    const url = replay.store === 'valkey' ? replay.url : undefined;
-    const key = url === undefined ? undefined : JSON.stringify([url, deadline]);
-    if (key === undefined || this.#replay?.key !== key) {
-      void this.#replay?.store.close();
-      this.#replay =
-        key === undefined || url === undefined
-          ? undefined
-          : { key, store: valkeyStore(url, nowMs, deadline / 2) };
-    }
-    return this.#replay?.store ?? this.#memory;
-  }
-}
-
-/** What `typ` may be where none is configured: a generic JWT or an access token (RFC 9068 §2.1). */
-const defaultTypes = ['', 'jwt', 'at+jwt'];
-
-function rulesOf(
-  issuer: JwtIssuerConfig | ApprovalBoardConfig,
-  types: readonly string[],
-): JwtRules {
-  return {
-    issuer: issuer.issuer,
-    audiences: issuer.audiences,
-    algorithms: issuer.algorithms,
-    types: issuer.types?.map((type) => type.toLowerCase().replace(/^application\//, '')) ?? types,
-    requireKeyId: false,
-    maxLifetimeMs: issuer.maxLifetime,
-    clockToleranceMs: issuer.clockTolerance,
-    requiredClaims: issuer.requiredClaims,
-  };
-}
-
-function countOf(keys: KeySource): number {
-  const current = keys.current();
-  return 'keys' in current ? current.keys.length : 0;
 }
 
 function generationOf(keys: KeySet | object): number {

@@ -18,7 +18,8 @@ export function* compileFile(
 ): Steps<readonly CompiledRule[]> {
   const principals = yield* compilePrincipals(document, scope, reports.report);
   const windows = compileWindows(document, reports.report);
-  const names: FileScope = { ...scope, ...reports, document, principals, windows };
+  const shared = { methods: new Map(), literals: new Map() };
+  const names: FileScope = { ...scope, ...reports, document, principals, windows, shared };
   const rules: CompiledRule[] = [];
   for (const index of document.value.rules.keys()) {
     const rule = compileRule(names, index, order + rules.length);

@@ -14,7 +14,18 @@ import type { TimeWindow } from './time-window.js';
 
 export type CompiledRule = IndexedRule;
 
-/** Compiles one rule of a file, reporting everything that is wrong with it; undefined when a part is missing. */
+const none: readonly string[] = [];
+const noRequirements: Requirements = {
+  approval: undefined,
+  posture: undefined,
+  maxTokenAgeMs: undefined,
+  proof: undefined,
+};
+
+/**
+ * Compiles one rule of a file, reporting everything that is wrong with it; undefined when a part is
+ * missing. Lists that stay are copied with `slice`: `flatMap` leaves room for seventeen.
+ */
 export function compileRule(
   scope: FileScope,
   index: number,
@@ -31,16 +42,17 @@ export function compileRule(
   checkKeys(entry, path, scope);
   const templates = compileTemplates(entry, path, scope);
   const hosts = compileHosts(entry, path, scope) ?? compileSni(entry, path, scope);
+  const { line, column } = document.at(path);
   const rule = {
     id: entry.id,
     policy: document.value.policy,
     description: entry.description,
     effect: entry.effect,
     mode: entry.mode ?? document.value.mode ?? 'enforce',
-    controls: entry.controls ?? [],
-    at: { file: document.file, ...document.at(path) },
+    controls: entry.controls ?? none,
+    at: { file: document.file, line, column },
     order,
-    route: compileRoute(entry, templates),
+    route: compileRoute(entry, templates, scope.shared.methods),
     principals: resolvePrincipals(entry, path, scope),
     source: compileSource(entry, path, scope),
     during: resolveWindows(entry, path, scope),
@@ -97,14 +109,15 @@ const kinds = { grpc: 'a gRPC call', upgrade: 'an upgrade' } as const;
 function compileTemplates(
   entry: RuleEntry,
   path: Path,
-  { report }: FileScope,
+  { report, shared }: FileScope,
 ): readonly Template[] | undefined {
-  return entry.paths?.flatMap((text, at) => {
-    const template = parseTemplate(text);
+  const templates = entry.paths?.flatMap((text, at) => {
+    const template = parseTemplate(text, shared.literals);
     if (typeof template !== 'string') return [template];
     report([...path, 'paths', at], 'bad_path', template);
     return [];
   });
+  return templates?.slice();
 }
 
 function compileHosts(
@@ -152,7 +165,7 @@ function resolvePrincipals(
   path: Path,
   { principals, report }: FileScope,
 ): readonly Principal[] {
-  return (entry.principals ?? []).flatMap((name, at) => {
+  const found = (entry.principals ?? []).flatMap((name, at) => {
     const principal = principals.get(name);
     if (principal !== undefined) return [principal];
     const suggestion = didYouMean(name, [...principals.keys()]);
@@ -160,6 +173,7 @@ function resolvePrincipals(
     report([...path, 'principals', at], 'unknown_principal', message, suggestion);
     return [];
   });
+  return found.slice();
 }
 
 function compileSource(
@@ -196,7 +210,8 @@ function compileRequirements(
   path: Path,
   { approvals, report }: FileScope,
 ): Requirements {
-  const { approval, posture, maxTokenAge, proof } = entry.require ?? {};
+  if (entry.require === undefined) return noRequirements;
+  const { approval, posture, maxTokenAge, proof } = entry.require;
   for (const [index, board] of (approval?.from ?? []).entries()) {
     if (approvals.includes(board)) continue;
     const message = `"${board}" is not the name of a configured approval board`;

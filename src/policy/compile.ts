@@ -9,6 +9,7 @@ import {
 import type { Finding } from '../document/finding.js';
 import { withoutSilenced } from '../document/silence.js';
 import type { JsonObject } from '../json/json-value.js';
+import type { LiteralParts } from '../request/template.js';
 import { compileFile, type FileReports } from './compile-file.js';
 import type { CompiledRule } from './compile-rule.js';
 import type { CheckedSource } from './condition.js';
@@ -19,6 +20,7 @@ import { draftPolicies, type PolicyDraft } from './policy-draft.js';
 import { type PolicyParts, policySchema, salvageSchema } from './policy-schema.js';
 import type { PolicySet } from './policy-set.js';
 import type { Principal } from './principal.js';
+import type { MethodSets } from './route.js';
 import { finish } from './steps.js';
 import type { TimeWindow } from './time-window.js';
 
@@ -54,6 +56,8 @@ export interface FileScope extends PolicyScope {
   readonly document: Pick<Document<PolicyParts>, 'file' | 'value' | 'at'>;
   readonly principals: ReadonlyMap<string, Principal>;
   readonly windows: ReadonlyMap<string, TimeWindow>;
+  /** What rules of the file have in common, made once. */
+  readonly shared: { readonly methods: MethodSets; readonly literals: LiteralParts };
   readonly report: Report;
   /** Whether the rule has a key that nobody knows, which may be meant for one that it lacks. */
   readonly isMisspelt: (rule: number) => boolean;

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { createIssuer, type Issuer } from '../../examples/quickstart/issuer.js';
 import { type CheckRecord, createCheck } from '../../src/check.js';
 import { Loader } from '../../src/load/loader.js';
+import { readHere } from '../../src/load/reader.js';
 import { type CheckRequest, encodeCheckRequest } from '../../src/wire/external-auth.js';
 import { decodeCheckResponse, type ReceivedHeader } from '../../src/wire/received-response.js';
 import { checkRequest, type Given } from './check-request.js';
@@ -98,6 +99,7 @@ export async function createWorld(
       environment: {},
       nowMs: () => Date.now() + world.ahead,
       monotonicMs: () => performance.now() + world.ahead,
+      reader: readHere(),
     }),
     ask: (given) =>
       world.askBytes(
@@ -118,7 +120,7 @@ export async function createWorld(
     newDecisionId: randomUUID,
     record: (record) => records.push(record),
   });
-  world.loader.load();
+  await world.loader.load();
   return world;
 }
 

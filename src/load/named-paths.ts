@@ -1,0 +1,15 @@
+import type { Config } from '../config/config-schema.js';
+import { beside } from './files.js';
+
+/** Every file and folder that the configuration names: policies, data and keys. */
+export function namedPaths(config: Config, configFile: string): readonly string[] {
+  const { jwt, approvals, spiffe } = config.trust;
+  const named = [
+    ...config.policies,
+    ...Object.values(config.data),
+    ...[...jwt, ...approvals].flatMap(({ jwks }) => jwks.file ?? []),
+    ...Object.values(spiffe.peer.bundles),
+    ...Object.values(spiffe.jwtSvid?.bundles ?? {}),
+  ];
+  return named.map((path) => beside(configFile, path));
+}
