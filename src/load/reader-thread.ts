@@ -12,8 +12,9 @@ export interface Question {
   readonly port: MessagePort;
 }
 
-// Linux counts a thread as a process of its own here: whoever answers requests goes first.
-if (process.platform === 'linux') setPriority(10);
+// Linux counts a thread as a process of its own here: whoever answers requests goes first, and where
+// it needs a whole core, a third of one is left for this.
+if (process.platform === 'linux') setPriority(5);
 
 parentPort?.once('message', async ({ request, port }: Question) => {
   let count = 0;

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { createIssuer, type Issuer } from '../../examples/quickstart/issuer.js';
 import { type CheckRecord, createCheck } from '../../src/check.js';
 import { Loader } from '../../src/load/loader.js';
-import { readHere } from '../../src/load/reader.js';
+import { type Reader, readHere } from '../../src/load/reader.js';
 import { type CheckRequest, encodeCheckRequest } from '../../src/wire/external-auth.js';
 import { decodeCheckResponse, type ReceivedHeader } from '../../src/wire/received-response.js';
 import { checkRequest, type Given } from './check-request.js';
@@ -65,10 +65,14 @@ updatedAt: ${new Date().toISOString()}
 identities: {}
 `;
 
-/** @param files more files, or other content for the ones that are always there */
+/**
+ * @param files more files, or other content for the ones that are always there
+ * @param reader what reads them; this thread unless said otherwise
+ */
 export async function createWorld(
   policy: string,
   files: Readonly<Record<string, string>> = {},
+  reader: Reader = readHere(),
 ): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'countersign-test-'));
   const corp = await createIssuer('https://idp.example', 'corp-1');
@@ -99,7 +103,7 @@ export async function createWorld(
       environment: {},
       nowMs: () => Date.now() + world.ahead,
       monotonicMs: () => performance.now() + world.ahead,
-      reader: readHere(),
+      reader,
     }),
     ask: (given) =>
       world.askBytes(
