@@ -80,11 +80,15 @@ function* fetchPieces(port: MessagePort, count: number): Steps<Reading<PolicyDra
 async function assemble({ files, ...reading }: Reading<PolicyDraft>): Promise<Reading<PolicySet>> {
   if (files === undefined) return { ...reading, files };
   // Loaded here, so that a thread can be started before all that it needs is loaded.
-  const { assemblePolicies } = await import('../policy/policy-draft.js');
+  const { assemblePolicies, hasConditions } = await import('../policy/policy-draft.js');
   const { policies } = files;
-  const part: Part<PolicySet> =
-    policies.state === 'good'
-      ? { ...policies, value: await inSlices(assemblePolicies(policies.value)) }
-      : policies;
+  if (policies.state !== 'good') return { ...reading, files: { ...files, policies } };
+  const engine = hasConditions(policies.value) ? await loadEngine() : undefined;
+  const set = await inSlices(assemblePolicies(policies.value, engine));
+  const part: Part<PolicySet> = { ...policies, value: set };
   return { ...reading, files: { ...files, policies: part } };
+}
+
+async function loadEngine() {
+  return (await import('../policy/condition-engine.js')).conditionEngine;
 }

@@ -3,10 +3,10 @@ import { compilePrincipals, compileWindows } from './compile-names.js';
 import { type CompiledRule, compileRule } from './compile-rule.js';
 import type { Steps } from './steps.js';
 
-/** Whom to tell of faults and doubts, and what is known of the conditions already. */
+/** Whom to tell of faults and doubts, and who checks conditions. */
 export type FileReports = Pick<
   FileScope,
-  'report' | 'reportAt' | 'warnAt' | 'isMisspelt' | 'checked'
+  'report' | 'reportAt' | 'warnAt' | 'isMisspelt' | 'conditions'
 >;
 
 /** Compiles the rules of one file, numbered from `order` on; a step is one rule or one principal. */

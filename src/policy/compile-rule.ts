@@ -3,7 +3,7 @@ import type { Path } from '../document/document.js';
 import { parseTemplate, type Template } from '../request/template.js';
 import { type AddressRanges, compileAddressRanges, parseCidr } from './address-ranges.js';
 import type { FileScope, Report } from './compile.js';
-import { type Condition, checkSource, createCondition } from './condition.js';
+import { type Condition, createCondition } from './condition.js';
 import { type HostPattern, parseHostPattern } from './host-pattern.js';
 import type { RuleEntry } from './policy-schema.js';
 import type { Requirements } from './policy-set.js';
@@ -237,19 +237,18 @@ function compileWhen(
   scope: FileScope,
 ): Condition | undefined {
   if (entry.when === undefined) return undefined;
-  const known = scope.checked?.(path);
-  if (known !== undefined) return createCondition(known, scope.windows);
   const captures = templates.flatMap(({ parts }) =>
     parts.flatMap((part) => (part.kind === 'capture' ? [part.name] : [])),
   );
   const { facts, dataFiles, data, windows } = scope;
-  const checked = checkSource(entry.when, { captures, facts, dataFiles, data, windows });
+  const { check, engine } = scope.conditions;
+  const checked = check(path, entry.when, { captures, facts, dataFiles, data, windows });
   const at = [...path, 'when'];
   if ('source' in checked) {
     for (const { offset, message, suggestion } of checked.doubts) {
       scope.warnAt(at, offset, 'data_shape', `${message}, in the data as it is now`, suggestion);
     }
-    return createCondition(checked, windows);
+    return createCondition(checked, windows, engine);
   }
   for (const { offset, message, suggestion } of checked) {
     scope.reportAt(at, offset, 'bad_condition', message, suggestion);

@@ -10,9 +10,12 @@ import type { Finding } from '../document/finding.js';
 import { withoutSilenced } from '../document/silence.js';
 import type { JsonObject } from '../json/json-value.js';
 import type { LiteralParts } from '../request/template.js';
+import { checkSource } from './check-source.js';
 import { compileFile, type FileReports } from './compile-file.js';
 import type { CompiledRule } from './compile-rule.js';
-import type { CheckedSource } from './condition.js';
+import type { CheckedSource, ConditionEngine, ConditionScope } from './condition.js';
+import type { ConditionFault } from './condition-check.js';
+import { conditionEngine } from './condition-engine.js';
 import { createSet } from './create-set.js';
 import { lintPolicy } from './lint.js';
 import { lintSet } from './lint-set.js';
@@ -71,9 +74,24 @@ export interface FileScope extends PolicyScope {
   ) => void;
   /** As `reportAt`, of what is allowed and doubtful. */
   readonly warnAt: FileScope['reportAt'];
-  /** The condition of the rule at `path`, where it was checked before. */
-  readonly checked?: ((path: Path) => CheckedSource | undefined) | undefined;
+  readonly conditions: Conditions;
 }
+
+/** How conditions are checked and run: where CEL is not needed, it is not there. */
+export interface Conditions {
+  /** @param path of the rule */
+  readonly check: (
+    path: Path,
+    source: string,
+    scope: ConditionScope,
+  ) => CheckedSource | readonly ConditionFault[];
+  readonly engine: ConditionEngine;
+}
+
+const withCel: Conditions = {
+  check: (_, source, scope) => checkSource(source, scope),
+  engine: conditionEngine,
+};
 
 export type Report = (path: Path, code: string, message: string, suggestion?: string) => void;
 
@@ -134,6 +152,7 @@ function reportsOf(
     },
     reportAt: sayAt('error', findings),
     warnAt: sayAt('warning', warnings),
+    conditions: withCel,
     isMisspelt: (rule) =>
       findings.some(
         ({ file, code, path }) =>

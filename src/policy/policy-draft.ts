@@ -1,8 +1,8 @@
 import type { Position } from '../document/document.js';
-import type { FileScope, PolicyScope, Report } from './compile.js';
+import type { FileScope, PolicyScope } from './compile.js';
 import { compileFile } from './compile-file.js';
 import type { CompiledRule } from './compile-rule.js';
-import type { CheckedSource } from './condition.js';
+import type { CheckedSource, ConditionEngine } from './condition.js';
 import { createSet } from './create-set.js';
 import type { PolicyParts } from './policy-schema.js';
 import type { PolicySet } from './policy-set.js';
@@ -50,11 +50,20 @@ export function draftPolicies(
   return { revision, scope: { issuers, approvals }, files };
 }
 
+/** Whether a rule of it has a condition: it then needs an engine. */
+export function hasConditions({ files }: PolicyDraft): boolean {
+  return files.some(({ known }) => known.some(({ when }) => when !== undefined));
+}
+
 /**
  * The set that a draft was made of: the same rules in the same order, with the same revision. Throws
  * where something is wrong with it, as a draft of good policies never is.
+ * @param engine absent only where no rule has a condition
  */
-export function* assemblePolicies({ revision, scope, files }: PolicyDraft): Steps<PolicySet> {
+export function* assemblePolicies(
+  { revision, scope, files }: PolicyDraft,
+  engine: ConditionEngine | undefined,
+): Steps<PolicySet> {
   const whole: PolicyScope = { ...scope, facts: {}, dataFiles: [] };
   const compiled: CompiledRule[] = [];
   for (const { file, parts, known } of files) {
@@ -65,10 +74,14 @@ export function* assemblePolicies({ revision, scope, files }: PolicyDraft): Step
       value: parts,
       at: (path: readonly (string | number)[]) => ruleOf(path)?.at ?? start,
     };
+    const check = (path: readonly (string | number)[]) => {
+      const checked = ruleOf(path)?.when;
+      return checked ?? fail(path, 'unchecked_condition');
+    };
     const rules = yield* compileFile(
       document,
       whole,
-      { ...refuse, checked: (path) => ruleOf(path)?.when },
+      { ...refuse, conditions: { check, engine: engine ?? noEngine } },
       compiled.length,
     );
     for (const rule of rules) compiled.push(rule);
@@ -76,12 +89,18 @@ export function* assemblePolicies({ revision, scope, files }: PolicyDraft): Step
   return yield* createSet(compiled, revision);
 }
 
-const fail: Report = (path, code) => {
+const noEngine: ConditionEngine = {
+  plan: () => {
+    throw new Error('there is no engine for conditions');
+  },
+};
+
+const fail = (path: readonly (string | number)[], code: string): never => {
   throw new Error(`${code} at ${path.join('.')} of policies that were good`);
 };
 const refuse: Pick<FileScope, 'report' | 'reportAt' | 'warnAt' | 'isMisspelt'> = {
   report: fail,
-  reportAt: (path, _, code, message) => fail(path, code, message),
+  reportAt: (path, _, code) => fail(path, code),
   warnAt: () => {},
   isMisspelt: () => false,
 };

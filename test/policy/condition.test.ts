@@ -2,7 +2,9 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { parseSpiffeId } from '../../src/identity/spiffe-id.js';
 import type { JsonObject } from '../../src/json/json-value.js';
-import { type ConditionInput, checkSource, createCondition } from '../../src/policy/condition.js';
+import { checkSource } from '../../src/policy/check-source.js';
+import { type ConditionInput, createCondition } from '../../src/policy/condition.js';
+import { conditionEngine } from '../../src/policy/condition-engine.js';
 import { compileTimeWindow, type TimeWindow } from '../../src/policy/time-window.js';
 import { httpRequest } from './requests.js';
 
@@ -73,7 +75,7 @@ function evaluate(when: string): string {
   if (!('source' in checked)) {
     return checked.map(({ offset, message }) => `${offset}: ${message}`).join('; ');
   }
-  const value = createCondition(checked, scope.windows).evaluate(input);
+  const value = createCondition(checked, scope.windows, conditionEngine).evaluate(input);
   return typeof value === 'boolean' ? String(value) : 'error';
 }
 

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { Caller } from '../../src/identity/caller.js';
 import { compilePolicies } from '../../src/policy/compile.js';
+import { conditionEngine } from '../../src/policy/condition-engine.js';
 import { assemblePolicies, type PolicyDraft } from '../../src/policy/policy-draft.js';
 import type { PolicySet } from '../../src/policy/policy-set.js';
 import { finish } from '../../src/policy/steps.js';
@@ -38,7 +39,11 @@ function sets(): { compiled: PolicySet; assembled: PolicySet; draft: PolicyDraft
   const result = compilePolicies(files, scope);
   if (!result.ok) throw new Error(JSON.stringify(result.findings));
   const draft = structuredClone(result.draft());
-  return { compiled: result.set, assembled: finish(assemblePolicies(draft)), draft };
+  return {
+    compiled: result.set,
+    assembled: finish(assemblePolicies(draft, conditionEngine)),
+    draft,
+  };
 }
 
 /** Everything that a rule says of itself, functions left out. */
@@ -99,6 +104,8 @@ describe('a policy set that crossed to another thread', () => {
     const [one, ...others] = draft.files;
     const rules = one?.parts.rules.map((rule) => rule && { ...rule, paths: ['no path'] });
     const broken = { ...draft, files: [{ ...one, parts: { ...one?.parts, rules } }, ...others] };
-    expect(() => finish(assemblePolicies(broken as unknown as PolicyDraft))).to.throw('bad_path');
+    expect(() =>
+      finish(assemblePolicies(broken as unknown as PolicyDraft, conditionEngine)),
+    ).to.throw('bad_path');
   });
 });
