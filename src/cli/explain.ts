@@ -15,8 +15,8 @@ import { httpStatuses } from '../response/status.js';
 import { checkRequestFromJson } from '../wire/check-request-json.js';
 import { encodeCheckRequest } from '../wire/external-auth.js';
 import { type Arguments, type Command, Misuse, text } from './command.js';
+import { configFile, sourceOf } from './config-file.js';
 import { describeCaller, describeRequest } from './describe-check.js';
-import { configFile, sourceOf } from './read-config.js';
 import { isRecord, readRecord } from './recorded-check.js';
 
 /** `countersign explain`: why a request is permitted or denied. */

@@ -13,9 +13,10 @@ import { configMaps, deploymentPatch } from '../render/kubernetes.js';
 import { type Needs, needsOf } from '../render/needs.js';
 import { type Target, unmetNeeds } from '../render/unmet.js';
 import { type Arguments, type Command, Misuse, text } from './command.js';
+import { configFile, countOf, sourceOf } from './config-file.js';
 import { filesOf } from './named-files.js';
 import { podOptions } from './pod-options.js';
-import { configFile, countOf, readConfig, sourceOf } from './read-config.js';
+import { readConfig } from './read-config.js';
 
 type Renderer = (needs: Needs, args: Arguments) => readonly Tree[];
 

@@ -18,7 +18,7 @@ import type { AdminHandlers } from '../server/admin-server.js';
 import { startHttp2Server } from '../server/http2-server.js';
 import type { Listener, ServerOptions } from '../server/listener.js';
 import { createTurnClock } from '../server/turn.js';
-import { countOf } from './read-config.js';
+import { countOf } from './config-file.js';
 
 /** Beside the body, a CheckRequest holds headers and metadata. */
 const messageOverheadBytes = 4 * 1024 * 1024;

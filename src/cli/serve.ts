@@ -8,7 +8,7 @@ import type { Reader } from '../load/reader.js';
 import { createLogger } from '../observe/logger.js';
 import { findPrimary } from '../workers/primary.js';
 import { type Arguments, type Command, type ExitCode, type Io, Misuse } from './command.js';
-import { configFile, sourceOf } from './read-config.js';
+import { configFile, sourceOf } from './config-file.js';
 import { type Decider, sentence, serverOptions, startDecider } from './serve-decider.js';
 import { runPrimary } from './serve-primary.js';
 import { drainMs, type Serving, serveUntilTold } from './serve-until-told.js';

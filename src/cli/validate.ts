@@ -9,7 +9,7 @@ import { lintIstio } from '../render/lint-istio.js';
 import { needsOf } from '../render/needs.js';
 import { unmetNeeds } from '../render/unmet.js';
 import { type Arguments, type Command, Misuse } from './command.js';
-import { configFile, countOf, sourceOf } from './read-config.js';
+import { configFile, countOf, sourceOf } from './config-file.js';
 
 /** `countersign validate`: everything that is wrong with the files, with line and column. */
 export const validate: Command = {

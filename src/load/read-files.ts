@@ -4,7 +4,7 @@ import { listPolicyFiles } from '../config/policy-files.js';
 import { signature } from '../config/watch.js';
 import type { Finding } from '../document/finding.js';
 import { withoutSilenced } from '../document/silence.js';
-import { parseData, parsePosture, parseRevocations } from '../evidence/data-files.js';
+import { parseData, parsePosture, parseRevocations } from '../evidence/parse-data-files.js';
 import type { JsonObject } from '../json/json-value.js';
 import { type Compiled, compilePolicies, type PolicyScope } from '../policy/compile.js';
 import { beside, type FileText, isFinding, isText, readText, unreadable } from './files.js';

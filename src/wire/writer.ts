@@ -1,6 +1,12 @@
-import protobuf from 'google-protobuf';
+import { createRequire } from 'node:module';
+import type { BinaryWriter } from 'google-protobuf';
 
-export type Writer = protobuf.BinaryWriter;
+// An `import` of its one large CommonJS file is searched for names first, which takes longer than all the rest.
+const protobuf: typeof import('google-protobuf') = createRequire(import.meta.url)(
+  'google-protobuf',
+);
+
+export type Writer = BinaryWriter;
 
 /** Runs an encoder and gives the message's bytes. */
 export function encode(write: (writer: Writer) => void): Uint8Array {
