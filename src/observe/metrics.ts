@@ -1,5 +1,5 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { CheckRecord } from '../check.js';
+import { Counter, Gauge, Histogram, Registry, wholeClient } from './prometheus.js';
 
 export interface Metrics {
   /** Counts one decision. */
@@ -31,7 +31,13 @@ const buckets = [
 
 export function createMetrics(): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  // What the process itself uses is not waited for: it is there when somebody asks, or a second later.
+  let isWhole = false;
+  const collectOfProcess = () => {
+    if (!isWhole) wholeClient().collectDefaultMetrics({ register: registry });
+    isWhole = true;
+  };
+  setTimeout(collectOfProcess, 1_000).unref();
   const registers = [registry];
   const decisions = new Counter({
     name: 'countersign_decisions_total',
@@ -120,7 +126,13 @@ export function createMetrics(): Metrics {
         keyFailures.set({ source }, failures);
       }
     },
-    counts: () => registry.getMetricsAsJSON(),
-    render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    counts: () => {
+      collectOfProcess();
+      return registry.getMetricsAsJSON();
+    },
+    render: async () => {
+      collectOfProcess();
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
   };
 }

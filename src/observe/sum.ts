@@ -1,4 +1,4 @@
-import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry, wholeClient } from './prometheus.js';
 
 /** The metrics of several processes as those of one. */
 export interface Sum {
@@ -33,6 +33,7 @@ export function createSum(size: number): Sum {
       if (counted !== undefined) retired = [...retired, onlyCounts(counted)];
     },
     async render(byWorker) {
+      const { AggregatorRegistry } = wholeClient();
       for (const [worker, counted] of byWorker) last.set(worker, counted);
       workers.set({ state: 'configured' }, size);
       workers.set({ state: 'answering' }, byWorker.size);
