@@ -2,14 +2,20 @@ import { setPriority } from 'node:os';
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import type { PolicyDraft } from '../policy/policy-draft.js';
 import { toPieces } from './pieces.js';
-import { readFiles } from './read-files.js';
-import type { Reading, ReadRequest } from './reading.js';
+import { type CompiledPolicies, readFiles } from './read-files.js';
+import type { FilesReading, Reading, ReadRequest } from './reading.js';
 
-/** What the thread is asked, once in its life; it answers with the number of pieces. */
+/** What the thread is asked, once in its life. */
 export interface Question {
   readonly request: ReadRequest;
-  /** Where the pieces of the answer go; they lie there until they are fetched. */
+  /** Where what is read goes, in messages that lie there until they are fetched. */
   readonly port: MessagePort;
+}
+
+/** Told when everything lies at the port: so many pieces of the reading, then so many `RulePortion`s. */
+export interface Answer {
+  readonly pieces: number;
+  readonly portions: number;
 }
 
 // Linux counts a thread as a process of its own here: whoever answers requests goes first, and where
@@ -17,19 +23,28 @@ export interface Question {
 if (process.platform === 'linux') setPriority(5);
 
 parentPort?.once('message', async ({ request, port }: Question) => {
-  let count = 0;
-  for (const piece of toPieces(await read(request))) {
-    port.postMessage(piece);
-    count += 1;
-  }
-  parentPort?.postMessage(count);
+  const { files, ...rest } = await readFiles(request);
+  const compiled = files?.policies.state === 'good' ? files.policies.value : undefined;
+  const reading: Reading<PolicyDraft> = { ...rest, files: files && withDraft(files) };
+  const answer: Answer = {
+    pieces: postAll(port, toPieces(reading)),
+    portions: postAll(port, compiled?.portions() ?? []),
+  };
+  parentPort?.postMessage(answer);
 });
 
-async function read(request: ReadRequest): Promise<Reading<PolicyDraft>> {
-  const { files, ...reading } = await readFiles(request);
-  if (files === undefined) return { ...reading, files };
+function postAll(port: MessagePort, messages: Iterable<unknown>): number {
+  let count = 0;
+  for (const message of messages) {
+    port.postMessage(message);
+    count += 1;
+  }
+  return count;
+}
+
+function withDraft(files: FilesReading<CompiledPolicies>): FilesReading<PolicyDraft> {
   const { policies } = files;
-  const part =
-    policies.state === 'good' ? { ...policies, value: policies.value.draft() } : policies;
-  return { ...reading, files: { ...files, policies: part } };
+  return policies.state === 'good'
+    ? { ...files, policies: { ...policies, value: policies.value.draft() } }
+    : { ...files, policies };
 }

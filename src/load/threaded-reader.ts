@@ -4,13 +4,13 @@ import {
   receiveMessageOnPort,
   Worker,
 } from 'node:worker_threads';
-import type { PolicyDraft } from '../policy/policy-draft.js';
+import type { PolicyDraft, RulePortion } from '../policy/policy-draft.js';
 import type { PolicySet } from '../policy/policy-set.js';
 import type { Steps } from '../policy/steps.js';
 import { inSlices } from './in-slices.js';
 import { type Piece, PieceJoiner } from './pieces.js';
 import type { Reader } from './reader.js';
-import type { Question } from './reader-thread.js';
+import type { Answer, Question } from './reader-thread.js';
 import type { Part, Reading } from './reading.js';
 
 /**
@@ -38,9 +38,9 @@ export function readInThread(): Reader {
       running.add(worker);
       const { port1, port2 } = new MessageChannel();
       try {
-        const count = await answered(worker, { request, port: port1 });
-        const reading = await inSlices(fetchPieces(port2, count));
-        return await assemble(reading);
+        const { pieces, portions } = await answered(worker, { request, port: port1 });
+        const reading = await inSlices(fetchReading(port2, pieces));
+        return await assemble(reading, fetchMessages(port2, portions));
       } finally {
         port2.close();
         running.delete(worker);
@@ -54,37 +54,48 @@ export function readInThread(): Reader {
   };
 }
 
-/** Resolves to the number of pieces when all of the answer lie at the port. */
-function answered(worker: Worker, question: Question): Promise<number> {
+/** Resolves when all of the answer lies at the port. */
+function answered(worker: Worker, question: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
     worker.ref();
-    worker.once('message', (count: number) => resolve(count));
+    worker.once('message', (answer: Answer) => resolve(answer));
     worker.once('error', reject);
     worker.once('exit', (code) => reject(new Error(`the reader ended with code ${code}`)));
     worker.postMessage(question, [question.port]);
   });
 }
 
-/** The other end is `reader-thread.ts`, whose answer this is, whole or not at all; a step is a piece. */
-function* fetchPieces(port: MessagePort, count: number): Steps<Reading<PolicyDraft>> {
-  const joiner = new PieceJoiner();
+/** So many messages of the port, each received when it is asked for; all of them, or it throws. */
+function* fetchMessages(port: MessagePort, count: number): Generator<unknown> {
   for (let fetched = 0; fetched < count; fetched += 1) {
     const received = receiveMessageOnPort(port);
-    if (received === undefined) throw new Error(`the reader sent ${fetched} pieces of ${count}`);
-    joiner.take(received.message as Piece);
+    if (received === undefined) throw new Error(`the reader sent ${fetched} messages of ${count}`);
+    yield received.message;
+  }
+}
+
+/** The other end is `reader-thread.ts`, which sends nothing else; a step is a piece. */
+function* fetchReading(port: MessagePort, count: number): Steps<Reading<PolicyDraft>> {
+  const joiner = new PieceJoiner();
+  for (const piece of fetchMessages(port, count)) {
+    joiner.take(piece as Piece);
     yield;
   }
   return joiner.value as Reading<PolicyDraft>;
 }
 
-async function assemble({ files, ...reading }: Reading<PolicyDraft>): Promise<Reading<PolicySet>> {
+async function assemble(
+  { files, ...reading }: Reading<PolicyDraft>,
+  portions: Iterable<unknown>,
+): Promise<Reading<PolicySet>> {
   if (files === undefined) return { ...reading, files };
   // Loaded here, so that a thread can be started before all that it needs is loaded.
-  const { assemblePolicies, hasConditions } = await import('../policy/policy-draft.js');
+  const { assemblePolicies } = await import('../policy/policy-draft.js');
   const { policies } = files;
   if (policies.state !== 'good') return { ...reading, files: { ...files, policies } };
-  const engine = hasConditions(policies.value) ? await loadEngine() : undefined;
-  const set = await inSlices(assemblePolicies(policies.value, engine));
+  const engine = policies.value.hasConditions ? await loadEngine() : undefined;
+  const rules = portions as Iterable<RulePortion>;
+  const set = await inSlices(assemblePolicies(policies.value, rules, engine));
   const part: Part<PolicySet> = { ...policies, value: set };
   return { ...reading, files: { ...files, policies: part } };
 }

@@ -9,22 +9,23 @@ export type FileReports = Pick<
   'report' | 'reportAt' | 'warnAt' | 'isMisspelt' | 'conditions'
 >;
 
-/** Compiles the rules of one file, numbered from `order` on; a step is one rule or one principal. */
-export function* compileFile(
+/** What the rules of a file may name; a step is one principal. */
+export function* compileFileScope(
   document: FileScope['document'],
   scope: PolicyScope,
   reports: FileReports,
-  order: number,
-): Steps<readonly CompiledRule[]> {
+): Steps<FileScope> {
   const principals = yield* compilePrincipals(document, scope, reports.report);
   const windows = compileWindows(document, reports.report);
   const shared = { methods: new Map(), literals: new Map() };
-  const names: FileScope = { ...scope, ...reports, document, principals, windows, shared };
-  const rules: CompiledRule[] = [];
-  for (const index of document.value.rules.keys()) {
-    const rule = compileRule(names, index, order + rules.length);
-    if (rule !== undefined) rules.push(rule);
+  return { ...scope, ...reports, document, principals, windows, shared };
+}
+
+/** Adds the rules of the file to those compiled before; a step is one rule. */
+export function* compileRules(scope: FileScope, compiled: CompiledRule[]): Steps<void> {
+  for (const index of scope.document.value.rules.keys()) {
+    const rule = compileRule(scope, index, compiled.length);
+    if (rule !== undefined) compiled.push(rule);
     yield;
   }
-  return rules;
 }

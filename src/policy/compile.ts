@@ -11,7 +11,7 @@ import { withoutSilenced } from '../document/silence.js';
 import type { JsonObject } from '../json/json-value.js';
 import type { LiteralParts } from '../request/template.js';
 import { checkSource } from './check-source.js';
-import { compileFile, type FileReports } from './compile-file.js';
+import { compileFileScope, compileRules, type FileReports } from './compile-file.js';
 import type { CompiledRule } from './compile-rule.js';
 import type { CheckedSource, ConditionEngine, ConditionScope } from './condition.js';
 import type { ConditionFault } from './condition-check.js';
@@ -19,7 +19,7 @@ import { conditionEngine } from './condition-engine.js';
 import { createSet } from './create-set.js';
 import { lintPolicy } from './lint.js';
 import { lintSet } from './lint-set.js';
-import { draftPolicies, type PolicyDraft } from './policy-draft.js';
+import { draftPolicies, type PolicyDraft, portionsOf, type RulePortion } from './policy-draft.js';
 import { type PolicyParts, policySchema, salvageSchema } from './policy-schema.js';
 import type { PolicySet } from './policy-set.js';
 import type { Principal } from './principal.js';
@@ -49,8 +49,9 @@ export type Compiled =
       readonly ok: true;
       readonly set: PolicySet;
       readonly warnings: readonly Finding[];
-      /** The same set as plain data, for another thread. */
+      /** The same set as plain data, for another thread: a draft, and its rules. */
       readonly draft: () => PolicyDraft;
+      readonly portions: () => Iterable<RulePortion>;
     }
   | { readonly ok: false; readonly findings: readonly Finding[] };
 
@@ -114,8 +115,8 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
     documents.push(document);
     const reports = reportsOf(document, text, findings, warnings);
     checkIds(document, ids, reports.report);
-    const rules = finish(compileFile(document, scope, reports, compiled.length));
-    for (const rule of rules) compiled.push(rule);
+    const names = finish(compileFileScope(document, scope, reports));
+    finish(compileRules(names, compiled));
   }
   if (findings.length > 0) return { ok: false, findings: findings.sort(byPosition) };
   warnings.push(...lintSet(compiled));
@@ -129,6 +130,7 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
     set: finish(createSet(compiled, revision)),
     warnings: [...meant].sort(byPosition),
     draft: () => draftPolicies(documents, compiled, scope, revision),
+    portions: () => portionsOf(documents, compiled),
   };
 }
 

@@ -3,7 +3,7 @@ import { describe, it } from 'mocha';
 import type { Caller } from '../../src/identity/caller.js';
 import { compilePolicies } from '../../src/policy/compile.js';
 import { conditionEngine } from '../../src/policy/condition-engine.js';
-import { assemblePolicies, type PolicyDraft } from '../../src/policy/policy-draft.js';
+import { assemblePolicies } from '../../src/policy/policy-draft.js';
 import type { PolicySet } from '../../src/policy/policy-set.js';
 import { finish } from '../../src/policy/steps.js';
 import { connection, httpRequest } from './requests.js';
@@ -31,7 +31,7 @@ rules:
 `;
 const scope = { issuers: ['corp'], approvals: ['board'], facts: { a: 1 }, dataFiles: [] };
 
-function sets(): { compiled: PolicySet; assembled: PolicySet; draft: PolicyDraft } {
+function sets() {
   const files = [
     { file: 'first.yaml', text: first },
     { file: 'second.yaml', text: second },
@@ -39,11 +39,9 @@ function sets(): { compiled: PolicySet; assembled: PolicySet; draft: PolicyDraft
   const result = compilePolicies(files, scope);
   if (!result.ok) throw new Error(JSON.stringify(result.findings));
   const draft = structuredClone(result.draft());
-  return {
-    compiled: result.set,
-    assembled: finish(assemblePolicies(draft, conditionEngine)),
-    draft,
-  };
+  const portions = structuredClone([...result.portions()]);
+  const assembled = finish(assemblePolicies(draft, portions, conditionEngine));
+  return { compiled: result.set, assembled, draft, portions };
 }
 
 /** Everything that a rule says of itself, functions left out. */
@@ -100,12 +98,17 @@ describe('a policy set that crossed to another thread', () => {
   });
 
   it('is refused whole where a rule of it has a fault', () => {
-    const { draft } = sets();
-    const [one, ...others] = draft.files;
-    const rules = one?.parts.rules.map((rule) => rule && { ...rule, paths: ['no path'] });
-    const broken = { ...draft, files: [{ ...one, parts: { ...one?.parts, rules } }, ...others] };
-    expect(() =>
-      finish(assemblePolicies(broken as unknown as PolicyDraft, conditionEngine)),
-    ).to.throw('bad_path');
+    const { draft, portions } = sets();
+    const broken = portions.map((portion) => ({
+      ...portion,
+      rules: portion.rules.map((rule) => rule && { ...rule, paths: ['no path'] }),
+    }));
+    expect(() => finish(assemblePolicies(draft, broken, conditionEngine))).to.throw('bad_path');
+  });
+
+  it('is refused whole where rules of it are missing', () => {
+    const { draft, portions } = sets();
+    const some = portions.slice(1);
+    expect(() => finish(assemblePolicies(draft, some, conditionEngine))).to.throw('were received');
   });
 });
