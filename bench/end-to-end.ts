@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { parse, stringify } from 'yaml';
 import { findEnvoy } from '../envoy/find-envoy.js';
 import { runEnvoy, withPorts } from '../envoy/run-envoy.js';
@@ -12,14 +12,20 @@ import type { Figure } from './table.js';
 /** Arm 12: what the sidecar adds to a request through a real Envoy, over mTLS and a unix socket. */
 
 const perSecond = 300;
+const extAuthz = 'envoy.filters.http.ext_authz';
 const rounds = 5;
+
+interface Filter {
+  readonly name: string;
+  readonly typed_config?: { readonly grpc_service?: { timeout: string } };
+}
 
 /** The parts of a bootstrap that are changed here. */
 interface Bootstrap {
   static_resources: {
     listeners: {
       name: string;
-      filter_chains: { filters: { typed_config: { http_filters: { name: string }[] } }[] }[];
+      filter_chains: { filters: { typed_config: { http_filters: Filter[] } }[] }[];
     }[];
   };
 }
@@ -41,13 +47,15 @@ function bootstrap(
   });
   const changed: Bootstrap = parse(text);
   const { listeners } = changed.static_resources;
-  for (const { typed_config } of listeners.flatMap(({ filter_chains }) =>
-    filter_chains.flatMap(({ filters }) => filters),
-  )) {
+  const filters = listeners.flatMap(({ filter_chains }) =>
+    filter_chains.flatMap((it) => it.filters),
+  );
+  for (const { typed_config } of filters) {
+    const [asking] = typed_config.http_filters.filter(({ name }) => name === extAuthz);
+    // A stall of the machine has to be a slow answer and not a failed call.
+    if (asking?.typed_config?.grpc_service) asking.typed_config.grpc_service.timeout = '20s';
     if (isAsked) continue;
-    typed_config.http_filters = typed_config.http_filters.filter(
-      ({ name }) => name !== 'envoy.filters.http.ext_authz',
-    );
+    typed_config.http_filters = typed_config.http_filters.filter(({ name }) => name !== extAuthz);
   }
   listeners.push(parse(application(app)));
   return stringify(changed);
@@ -130,12 +138,14 @@ export async function endToEnd(
   const stops: (() => Promise<void>)[] = [async () => workplace.remove()];
   try {
     await workplace.addCaller('agent', 'spiffe://prod.example/ns/agents/sa/planner');
-    const config = readFileSync(workplace.configFile, 'utf8');
-    workplace.write(
-      'countersign.yaml',
-      config.replace(/^listen: .*$/m, `listen: unix://${workplace.path('authz.sock')}`),
-    );
-    appendFileSync(workplace.configFile, 'deadline: 900ms\ndecisionLog: { to: decisions.log }\n');
+    const config: object = parse(readFileSync(workplace.configFile, 'utf8'));
+    const changed = {
+      ...config,
+      listen: `unix://${workplace.path('authz.sock')}`,
+      deadline: '10s',
+      decisionLog: { to: 'decisions.log' },
+    };
+    workplace.write('countersign.yaml', stringify(changed));
     const sidecar = await startSidecar({
       configFile: workplace.configFile,
       adminPort: workplace.ports.admin,

@@ -5,7 +5,7 @@ import { endToEnd } from './end-to-end.js';
 import { latency, memory, reload, startToReady } from './figures.js';
 import { runRounds } from './rounds.js';
 import { pinGenerator } from './servers.js';
-import { armTable, type Figure, figureTable, reading } from './table.js';
+import { armTable, type Figure, figureTable, machine, reading } from './table.js';
 import { type BenchPlace, createBenchPlace } from './workplace.js';
 
 const { values } = parseArgs({
@@ -39,22 +39,30 @@ const others: Readonly<Record<string, (place: BenchPlace) => Promise<readonly Fi
   memory: (place) => memory(place, Number(values.requests)),
 };
 
+/** In a table as soon as it is there: a later figure that fails does not take it along. */
+const show = (text: string) => process.stdout.write(values.json ? '' : `${text}\n`);
+
 const place = await createBenchPlace();
 try {
+  show(`${machine()}\n`);
   const reports = chosen.length === 0 ? [] : reportArms(await runRounds(place, chosen, plan, tell));
+  if (reports.length > 0) show(`${armTable(reports)}\n\n${reading(reports)}\n`);
   const figures: Figure[] = [];
   for (const [id, run] of Object.entries(others)) {
     if (!isChosen(id)) continue;
     tell(id);
-    figures.push(...(await run(place)));
+    try {
+      figures.push(...(await run(place)));
+    } catch (error) {
+      process.exitCode = 1;
+      show(`${id} has NO FIGURE: ${error instanceof Error ? error.message : String(error)}\n`);
+    }
   }
-  const text = [
-    reports.length > 0 ? `${armTable(reports)}\n\n${reading(reports)}\n` : '',
-    figures.length > 0 ? `${figureTable(figures)}\n` : '',
-  ].filter(Boolean);
-  process.stdout.write(
-    values.json ? `${JSON.stringify({ arms: reports, figures }, null, 1)}\n` : text.join('\n'),
-  );
+  if (figures.length > 0) show(figureTable(figures));
+  if (values.json) {
+    const result = { machine: machine(), arms: reports, figures };
+    process.stdout.write(`${JSON.stringify(result, null, 1)}\n`);
+  }
 } finally {
   place.remove();
 }

@@ -54,13 +54,15 @@ export async function startSidecar(options: SidecarOptions): Promise<Served> {
   return await start(core, process.execPath, args, stdout, () => isReady(adminPort));
 }
 
-/** Another product's server, up when its stderr says so. */
+/** Another product's server, up when it says so. */
 export async function startPeer(
   binary: string,
   args: readonly string[],
   saysItIsUp: RegExp,
 ): Promise<Served> {
-  return await start(cores.server, binary, args, 'ignore', (stderr) => saysItIsUp.test(stderr));
+  const isUp = (stderr: string, stdout: string) =>
+    saysItIsUp.test(stderr) || saysItIsUp.test(stdout);
+  return await start(cores.server, binary, args, 'pipe', isUp);
 }
 
 async function start(
@@ -85,7 +87,7 @@ async function start(
   while (!(await isUp(errors, output))) {
     if (child.exitCode !== null || Date.now() > deadline) {
       child.kill('SIGKILL');
-      throw new Error(`the server did not start: ${errors.slice(-2000)}`);
+      throw new Error(`the server did not start: ${`${output}${errors}`.slice(-2000)}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

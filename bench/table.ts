@@ -1,5 +1,6 @@
+import { cpus } from 'node:os';
 import type { ArmReport } from './arm-report.js';
-import type { Summary } from './statistics.js';
+import { type Summary, summarize } from './statistics.js';
 
 /** A figure that is no round of an arm: a latency, a size, a time. */
 export interface Figure {
@@ -26,6 +27,12 @@ const spread = ({ least, most }: Summary, digits: number) =>
 const met = (goal: { text: string; isMet: boolean } | undefined) =>
   goal === undefined ? '' : `${goal.text}: ${goal.isMet ? 'met' : 'NOT MET'}`;
 
+/** What it ran on, for the record. */
+export function machine(): string {
+  const [cpu] = cpus();
+  return `Node ${process.version}, ${cpu?.model ?? 'unknown processor'}, ${cpus().length} cores, ${new Date().toISOString().slice(0, 16)}Z`;
+}
+
 /** How to read the table, and whether the generator was fast enough for it. */
 export function reading(reports: readonly ArmReport[]): string {
   const own = Math.max(...reports.map(({ generatorUs }) => generatorUs.median));
@@ -40,23 +47,9 @@ export function reading(reports: readonly ArmReport[]): string {
 }
 
 export function armTable(reports: readonly ArmReport[]): string {
-  const [first] = reports;
-  const floor =
-    first === undefined
-      ? []
-      : [
-          [
-            '1',
-            'floor: bare grpc-js, constant bytes out',
-            '',
-            first.floorUs.median.toFixed(1),
-            spread(first.floorUs, 1),
-            '1.00',
-            '',
-            '',
-            '',
-          ],
-        ];
+  const floors = reports.flatMap(({ floorUs }) => [floorUs.least, floorUs.median, floorUs.most]);
+  const floor = summarize(floors);
+  const first = ['1', 'floor: bare grpc-js, constant bytes out', '', floor.median.toFixed(1)];
   const rows = reports.map((report) => [
     report.id,
     report.name,
@@ -72,7 +65,7 @@ export function armTable(reports: readonly ArmReport[]): string {
   ]);
   return markdown(
     ['arm', 'what', 'answers/s', 'CPU µs/answer', 'spread', '× floor', 'spread', 'time', 'target'],
-    [...floor, ...rows],
+    [[...first, spread(floor, 1), '1.00', '', '', ''], ...rows],
   );
 }
 

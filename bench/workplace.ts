@@ -73,7 +73,7 @@ function configText(name: string, { listen, adminPort, log, workers }: ServeSett
   return `version: 1
 listen: ${listen}
 admin: 127.0.0.1:${adminPort}
-deadline: 2s
+deadline: 10s
 workers: ${workers}
 trust:
   spiffe: { trustDomains: [prod.example] }

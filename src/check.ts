@@ -63,6 +63,8 @@ export interface CheckDependencies {
   /** Milliseconds of a clock that never steps back. */
   readonly monotonicMs: () => number;
   readonly newDecisionId: () => string;
+  /** How many Checks wait for their answer; kept up to date here. */
+  readonly load?: { inFlight: number };
   /** Told of every decision; must not throw or wait. */
   readonly record: (record: CheckRecord) => void;
   /** Milliseconds that a Check which begins now has waited for its turn; absent: none. */
@@ -86,16 +88,16 @@ const bareResponse: ResponseOptions = {
 export function createCheck(
   deps: CheckDependencies,
 ): (bytes: Uint8Array, timeoutMs?: number) => Uint8Array | Promise<Uint8Array> {
-  let inFlight = 0;
+  const load = deps.load ?? { inFlight: 0 };
   return (bytes, timeoutMs = Number.POSITIVE_INFINITY) => {
     const startedMs = deps.monotonicMs();
     const nowMs = deps.nowMs();
     const snapshot = deps.snapshot();
     const seen: Seen = {};
-    inFlight += 1;
-    const start = { nowMs, startedMs, timeoutMs, inFlight };
+    load.inFlight += 1;
+    const start = { nowMs, startedMs, timeoutMs, inFlight: load.inFlight };
     return after(decideWithin(bytes, snapshot, start, seen, deps), (decision) => {
-      inFlight -= 1;
+      load.inFlight -= 1;
       const decisionId = deps.newDecisionId();
       const revision = snapshot?.policy.revision ?? '';
       const context = {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { after, before, describe, it } from 'mocha';
 import { decisionRecord } from '../src/observe/decision-record.js';
 import { createMetrics } from '../src/observe/metrics.js';
+import { quiet } from './support/observed.js';
 import { createWorld, type World } from './support/world.js';
 
 const policy = `version: 1
@@ -30,7 +31,7 @@ describe('what is secret', () => {
   after(() => world.close());
 
   it('is in no answer, no record and no metric, whatever the request', async () => {
-    const metrics = createMetrics();
+    const metrics = createMetrics(() => quiet);
     const good = await world.corp.sign({ sub: 'robot' });
     const forged = `${good.slice(0, -8)}${secret}xx`;
     const part = fc.constantFrom(

@@ -23,12 +23,13 @@ result := answer("logs-read", concat(":", ["corp", claims.sub])) if {
 claims := payload if {
 	startswith(http.headers.authorization, "Bearer ")
 	token := substring(http.headers.authorization, 7, -1)
-	[true, _, payload] := io.jwt.decode_verify(token, {
+	[valid, _, payload] := io.jwt.decode_verify(token, {
 		"cert": data.keys.jwks,
 		"alg": "ES256",
 		"iss": "https://idp.example",
 		"aud": "edge",
 	})
+	valid
 }
 
 answer(rule, caller) := {

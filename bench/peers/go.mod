@@ -1,6 +1,6 @@
-module peers
+module countersign.example/peers
 
-go 1.26.8
+go 1.24.0
 
 tool github.com/open-policy-agent/opa-envoy-plugin/cmd/opa-envoy-plugin
 

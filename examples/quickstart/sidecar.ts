@@ -77,7 +77,7 @@ async function isReady(adminPort: number): Promise<boolean> {
 
 /** Waits for a condition, ten seconds at most. */
 export async function until(condition: () => Promise<boolean>, otherwise: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 30_000;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(otherwise);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -161,10 +161,7 @@ export async function explainRequest(
   const judged: [Candidate, RuleVerdict][] = [];
   const own = {
     ...snapshot,
-    replay: memoryStore(
-      () => 1000,
-      () => nowMs,
-    ),
+    replay: memoryStore(() => 1000, { nowMs: () => nowMs, monotonicMs: () => nowMs }),
   };
   const decision = await judge(bytes, own, nowMs, seen, (candidate, verdict) =>
     judged.push([candidate, verdict]),

@@ -4,7 +4,7 @@ import type { Approval } from '../evidence/evidence.js';
 import type { Caller, PeerIdentity, TokenIdentity } from '../identity/caller.js';
 import { parseSpiffeId } from '../identity/spiffe-id.js';
 import { scopesOf } from '../identity/verify-token.js';
-import { isJsonObject, type JsonObject, member } from '../json/json-value.js';
+import { isJsonObject, type JsonObject, type JsonValue, member } from '../json/json-value.js';
 import { parseTemplate } from '../request/template.js';
 import { checkRequestFromJson } from '../wire/check-request-json.js';
 import { encodeCheckRequest } from '../wire/external-auth.js';
@@ -44,6 +44,15 @@ const recordSchema = z.object({
     at: z.number(),
     scheme: z.string().optional(),
     port: z.number().optional(),
+    sourcePort: z.number().default(0),
+    startedAt: z.number().optional(),
+    envoy: z
+      .object({
+        contextExtensions: texts.optional(),
+        metadata: mapping.optional(),
+        routeMetadata: mapping.optional(),
+      })
+      .default({}),
     query: lists.default({}),
     headers: texts.default({}),
     upgrade: z.array(z.string()).default([]),
@@ -63,7 +72,13 @@ const recordSchema = z.object({
       .optional(),
     certificate: z.object({ sha256: z.string(), notBefore: z.number().optional() }).optional(),
     mcpArguments: mapping.optional(),
-    mcp: z.object({ resource: z.string().optional(), prompt: z.string().optional() }).optional(),
+    mcp: z
+      .object({
+        resource: z.string().optional(),
+        prompt: z.string().optional(),
+        allArguments: z.boolean().default(true),
+      })
+      .optional(),
     approval: z
       .object({
         board: z.string(),
@@ -120,6 +135,8 @@ export function readRecord(value: unknown): RecordedCheck {
     unknown: ({ rules }) => unknownOf(record, rules),
     snapshotOf: (snapshot) => ({
       ...snapshot,
+      // The record has the client's own address in the place of the connection's peer.
+      request: { ...snapshot.request, trustedHops: 0 },
       identifier: { identify: () => caller },
       approvals: { verify: () => approval },
     }),
@@ -137,9 +154,6 @@ function unknownOf(record: DecisionRecord, rules: Explanation['rules']): readonl
     if (mcp === undefined && names.some((name) => name.startsWith('request.body'))) {
       lines.push(`${rule} reads the body, which is never recorded`);
     }
-    if (names.some((name) => name.startsWith('envoy.'))) {
-      lines.push(`${rule} reads Envoy's metadata, which is not recorded`);
-    }
   }
   return input.approval === undefined &&
     record.code.startsWith('approval_') &&
@@ -156,16 +170,20 @@ function isRefusedBefore({ effect, code, token, peer }: DecisionRecord): boolean
 
 function requestOf(record: DecisionRecord): Uint8Array {
   const { input, source, request } = record;
-  const { destination, sni } = input;
+  const { destination, sni, startedAt } = input;
+  const time = startedAt === undefined ? undefined : new Date(startedAt).toISOString();
   const read = checkRequestFromJson({
     attributes: {
-      source: { address: address(source ?? '', 0) },
+      source: { address: address(source ?? '', input.sourcePort) },
       destination: {
         address: address(destination?.ip ?? '', destination?.port ?? 0),
         principal: destination?.principal ?? '',
       },
       tls_session: { sni },
-      request: request === undefined ? undefined : { http: httpOf(record, request) },
+      context_extensions: input.envoy.contextExtensions,
+      metadata_context: { filter_metadata: { ...input.envoy.metadata, ...filteredOf(record) } },
+      route_metadata_context: { filter_metadata: input.envoy.routeMetadata },
+      request: request === undefined ? undefined : { time, http: httpOf(record, request) },
     },
   });
   if (!read.ok) throw new Misuse(read.reason);
@@ -199,18 +217,37 @@ function httpOf(record: DecisionRecord, request: NonNullable<DecisionRecord['req
       ...(body.length > 0 || grpc !== undefined ? { 'content-type': type } : {}),
       ...upgrade,
       ...input.headers,
-      'x-envoy-auth-partial-body': 'false',
+      ...(isFiltered(record) ? {} : { 'x-envoy-auth-partial-body': 'false' }),
     },
     raw_body: body.toString('base64'),
   };
 }
 
 /** The MCP message that was judged, written again; other bodies are never recorded. */
-function bodyOf({ mcp, input }: DecisionRecord): Buffer {
-  if (mcp === undefined) return Buffer.alloc(0);
+function messageOf({ mcp, input }: DecisionRecord): JsonObject | undefined {
+  if (mcp === undefined) return undefined;
+  if (mcp.method === 'response') return { jsonrpc: '2.0', id: 1, result: {} };
+  const params: Record<string, JsonValue> = {};
   const name = mcp.tool ?? input.mcp?.prompt;
-  const params = { name, uri: input.mcp?.resource, arguments: input.mcpArguments };
-  return Buffer.from(JSON.stringify({ jsonrpc: '2.0', id: 1, method: mcp.method, params }));
+  if (name !== undefined) params['name'] = name;
+  if (input.mcp?.resource !== undefined) params['uri'] = input.mcp.resource;
+  if (input.mcpArguments !== undefined) params['arguments'] = input.mcpArguments;
+  return { jsonrpc: '2.0', id: 1, method: mcp.method, params };
+}
+
+/** Whether the message was known from Envoy's MCP filter alone. */
+function isFiltered({ input }: DecisionRecord): boolean {
+  return input.mcp?.allArguments === false;
+}
+
+function filteredOf(record: DecisionRecord): object {
+  if (!isFiltered(record)) return {};
+  return { 'envoy.filters.http.mcp': { ...messageOf(record), is_mcp_request: true } };
+}
+
+function bodyOf(record: DecisionRecord): Buffer {
+  const message = isFiltered(record) ? undefined : messageOf(record);
+  return message === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(message));
 }
 
 function callerOf(record: DecisionRecord): Caller {

@@ -35,6 +35,10 @@ export async function run(argv: readonly string[], io: Io = processIo): Promise<
     (name === undefined ? io.err : io.out)(await overview());
     return name === undefined ? 2 : 0;
   }
+  if (name === '--version') {
+    io.out(`${(await import('./version.js')).programVersion()}\n`);
+    return 0;
+  }
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (load === undefined) {
     io.err(`countersign: there is no command "${name}"\n\n${await overview()}`);
@@ -80,7 +84,7 @@ async function overview(): Promise<string> {
   const all = await Promise.all(Object.values(commands).map((load) => load(false)));
   const width = Math.max(...all.map(({ name }) => name.length));
   const lines = all.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  return `Usage: countersign COMMAND [-c countersign.yaml] …\n\n${lines.join('\n')}\n\ncountersign COMMAND --help tells its options.\n`;
+  return `Usage: countersign COMMAND [-c countersign.yaml] …\n\n${lines.join('\n')}\n\ncountersign COMMAND --help tells its options, countersign --version the version.\n`;
 }
 
 function usage(command: Command): string {

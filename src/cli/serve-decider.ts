@@ -10,18 +10,19 @@ import { denyOutright } from '../decision/decision.js';
 import type { Finding } from '../document/finding.js';
 import { beside } from '../load/files.js';
 import type { Loader } from '../load/loader.js';
-import { createDecisionLog, type DecisionLog } from '../observe/decision-log.js';
-import { createMetrics, type Metrics } from '../observe/metrics.js';
-import { keepDecisions, type RecentDecisions } from '../observe/recent-decisions.js';
+import type { RecentDecisions } from '../observe/recent-decisions.js';
 import { respond } from '../response/respond.js';
 import type { AdminHandlers } from '../server/admin-server.js';
 import { startHttp2Server } from '../server/http2-server.js';
 import type { Listener, ServerOptions } from '../server/listener.js';
 import { createTurnClock } from '../server/turn.js';
-import { countOf } from './config-file.js';
+import { createRecords } from './serve-records.js';
 
 /** Beside the body, a CheckRequest holds headers and metadata. */
 const messageOverheadBytes = 4 * 1024 * 1024;
+
+/** After how long files are read again that changed all the time while they were read. */
+const unsettledMs = 200;
 
 /** What a process has that decides: its files, its log and counts, and what it says of them. */
 export interface Decider {
@@ -52,26 +53,23 @@ export interface DeciderOptions {
 /** Rejects with a sentence when the address is not to be had. */
 export async function startDecider(options: DeciderOptions): Promise<Decider> {
   const { loader, config, file, logger } = options;
-  const metrics = createMetrics();
-  const recent = keepDecisions(() => loader.config?.decisionLog.recent ?? 0);
-  const log = createCurrentLog(loader, config, file, metrics);
+  const load = { inFlight: 0 };
+  const records = createRecords(loader, config, file, load, logger);
+  process.on('SIGHUP', () => records.reopen());
   const check = createCheck({
     snapshot: () => loader.snapshot,
     nowMs: Date.now,
     monotonicMs: () => performance.now(),
     newDecisionId: randomUUID,
-    record: (record) => {
-      metrics.observe(record);
-      log().write(record);
-      recent.keep(record, () => secretHeaders(loader.config ?? config));
-    },
+    load,
+    record: (record) => records.take(record),
     waitedMs: createTurnClock(() => performance.now()),
   });
   const listener = await startHttp2Server(check, {
     ...serverOptions(config, file),
     ...options.listen,
   });
-  const tell = createTeller(loader, config, metrics, logger);
+  const tell = createTeller(loader, config, logger);
   let isDraining = false;
   const inForce = () => {
     tell();
@@ -79,30 +77,25 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     listener.setServing(isServing);
     options.onServing(isServing);
   };
+  let again: NodeJS.Timeout | undefined;
   const reload = async () => {
+    clearTimeout(again);
     try {
-      await loader.load();
+      if (!(await loader.load())) again = setTimeout(() => void reload(), unsettledMs).unref();
     } catch (error) {
       logger.error({ why: sentence(error) }, 'the files cannot be loaded');
     }
     inForce();
   };
   let watcher: { close(): void } | undefined;
-  const seeKeys = () => metrics.keySources(loader.keySources());
   return {
     listener,
     handlers: {
       ready: () => readiness(loader),
-      metrics: () => {
-        seeKeys();
-        return metrics.render();
-      },
-      decision: (id) => recentDecision(recent, loader, id),
+      metrics: () => records.metrics.render(),
+      decision: (id) => recentDecision(records.recent, loader, id),
     },
-    counts: () => {
-      seeKeys();
-      return metrics.counts();
-    },
+    counts: () => records.metrics.counts(),
     begin() {
       inForce();
       watcher = watchFiles(
@@ -117,51 +110,12 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     },
     async stop(graceMs) {
       watcher?.close();
+      clearTimeout(again);
       await listener.stop(graceMs);
       await loader.close();
-      log().flush();
+      await records.close();
     },
   };
-}
-
-/** The decision log by the configuration in force: another one after its settings have changed. */
-function createCurrentLog(
-  loader: Loader,
-  started: Config,
-  file: string,
-  metrics: Metrics,
-): () => DecisionLog {
-  const open = (config: Config) => {
-    const to = logTarget(config, file);
-    const options = { ...config.decisionLog, to, credentialHeaders: secretHeaders(config) };
-    return createDecisionLog(options, Math.random, () => metrics.droppedRecord());
-  };
-  let config = started;
-  let log = open(config);
-  return () => {
-    const current = loader.config ?? config;
-    if (current === config) return log;
-    log.flush();
-    config = current;
-    log = open(config);
-    return log;
-  };
-}
-
-function logTarget({ decisionLog: { to } }: Config, file: string): string {
-  return to === 'stdout' || to === 'off' ? to : beside(file, to);
-}
-
-function secretHeaders({ trust }: Config): ReadonlySet<string> {
-  const configured = [...trust.jwt, ...trust.approvals].map(({ header }) => header);
-  return new Set([
-    'authorization',
-    'proxy-authorization',
-    'cookie',
-    'dpop',
-    'x-api-key',
-    ...configured,
-  ]);
 }
 
 /** How the server is set up; the files of `tls` are read here. */
@@ -231,13 +185,8 @@ function keysAway(loader: Loader): string {
     .join('');
 }
 
-/** Says what a load changed: to the log and to the metrics. */
-function createTeller(
-  loader: Loader,
-  started: Config,
-  metrics: Metrics,
-  logger: Logger,
-): () => void {
+/** Says what a load changed: to the log. */
+function createTeller(loader: Loader, started: Config, logger: Logger): () => void {
   let revision: string | undefined;
   let told = '';
   return () => {
@@ -246,7 +195,6 @@ function createTeller(
     const text = JSON.stringify(findings);
     if (text !== told) for (const finding of findings) report(logger, finding);
     told = text;
-    metrics.reloaded('files', countOf(findings, 'error') === 0);
     for (const key of ['listen', 'admin', 'workers'] as const) {
       if (loader.config !== undefined && loader.config[key] !== started[key]) {
         logger.warn({ setting: key }, 'changed in the file; it needs a restart');
@@ -254,7 +202,6 @@ function createTeller(
     }
     if (snapshot === undefined || snapshot.policy.revision === revision) return;
     revision = snapshot.policy.revision;
-    metrics.policy(revision, snapshot.policy.rules.length, Date.now());
     logger.info({ revision, rules: snapshot.policy.rules.length }, 'policy in force');
   };
 }

@@ -2,9 +2,11 @@ import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { createLineOutput } from '../observe/line-output.js';
+import { LineSink } from '../observe/line-sink.js';
+import { standardOutput } from '../observe/standard-output.js';
 import { createSum, type Sum } from '../observe/sum.js';
 import { memoryStore } from '../replay/memory-store.js';
+import type { Spent } from '../replay/replay-store.js';
 import type { AdminHandlers, FoundDecision, Readiness } from '../server/admin-server.js';
 import { type Door, openDoor } from '../server/door.js';
 import { type Crew, startCrew } from '../workers/crew.js';
@@ -13,15 +15,29 @@ import type { ExitCode } from './command.js';
 import { sentence, serverOptions } from './serve-decider.js';
 import { type Serving, serveUntilTold } from './serve-until-told.js';
 
+/** How long standard output may take for the last lines. */
+const closeMs = 1_000;
+
 /**
  * `workers: N`: this process accepts connections and gives them to N others that decide. It holds
  * what they share: the address, the admin port, the memory of what was used once, standard output.
  */
 export async function runPrimary(serving: Serving): Promise<ExitCode> {
   const { config, logger, takesOver } = serving;
-  const output = createLineOutput();
-  const sum = createSum(config.workers);
-  const crew = startOwnCrew(serving, sum, (line) => output.write(line));
+  let { maxEntries } = config.replay;
+  const spent = memoryStore(() => maxEntries, {
+    nowMs: Date.now,
+    monotonicMs: () => performance.now(),
+  });
+  const sum = createSum(config.workers, () => spent.state());
+  const output = new LineSink(standardOutput(), (lines) => sum.dropped(lines));
+  const spend = (spending: Spending) => {
+    maxEntries = spending.maxEntries;
+    return spent.spend(spending.credential, spending.request, spending.untilMs);
+  };
+  const crew = startOwnCrew(serving, sum, spend, (line) => output.write(`${line}\n`));
+  // A decision log in a file is the workers' own: they find by themselves that it was moved away.
+  process.on('SIGHUP', () => {});
   let door: Door;
   try {
     const { address } = serverOptions(config, serving.file);
@@ -40,7 +56,7 @@ export async function runPrimary(serving: Serving): Promise<ExitCode> {
     async stop(graceMs) {
       door.close();
       await crew.stop(graceMs);
-      output.flush();
+      await output.close(closeMs);
     },
   });
 }
@@ -48,10 +64,9 @@ export async function runPrimary(serving: Serving): Promise<ExitCode> {
 function startOwnCrew(
   { file, config, logger }: Serving,
   sum: Sum,
+  spend: (spending: Spending) => Spent | Promise<Spent>,
   line: (text: string) => void,
 ): Crew {
-  let maxEntries = config.replay.maxEntries;
-  const spent = memoryStore(() => maxEntries, Date.now);
   return startCrew({
     size: config.workers,
     fork: () =>
@@ -63,10 +78,7 @@ function startOwnCrew(
         },
       ),
     nonceSecret: randomBytes(32).toString('base64'),
-    spend: (spending: Spending) => {
-      maxEntries = spending.maxEntries;
-      return spent.spend(spending.credential, spending.request, spending.untilMs);
-    },
+    spend,
     line,
     lost(worker, how, againMs) {
       sum.retire(worker);

@@ -60,6 +60,8 @@ export async function serveUntilTold(
   await Promise.race([service.stop(isHurried ? hurriedGraceMs : graceMs), terminated()]);
   await admin.close();
   logger.info('stopped');
+  // A standard output that nobody reads any more must not keep the process.
+  setTimeout(() => process.exit(0), hurriedGraceMs).unref();
   return 0;
 }
 

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { processEnvironment } from '../config/environment.js';
-import { signature, watchFiles } from '../config/watch.js';
+import { watchFiles } from '../config/watch.js';
 import { renderFindings } from '../document/render-findings.js';
 import { Loader } from '../load/loader.js';
 import { readHere } from '../load/reader.js';
@@ -36,11 +36,10 @@ export const test: Command = {
       monotonicMs: () => performance.now(),
       reader: readHere(),
     });
-    const suites = await signature(args.positionals);
+    if (args.values['watch'] === true) return runAgain(loader, args, io);
     const code = await runOnce(loader, args, io);
     await loader.close();
-    const since = `${loader.signature}\n${suites}`;
-    return args.values['watch'] === true ? runAgain(loader, args, io, code, since) : code;
+    return code;
   },
 };
 
@@ -66,18 +65,13 @@ async function runOnce(loader: Loader, args: Arguments, io: Io): Promise<ExitCod
   return results.every(({ isGood }) => isGood) ? 0 : 1;
 }
 
-/** Runs at every change of a file, one run at a time, until it is interrupted; gives the last code. */
-function runAgain(
-  loader: Loader,
-  args: Arguments,
-  io: Io,
-  first: ExitCode,
-  since: string,
-): Promise<ExitCode> {
-  let code = first;
-  let running = Promise.resolve();
+/**
+ * Runs at once and at every change of a file, one run at a time, until it is interrupted; gives the
+ * last code. The files are watched before they are read, so that no change is missed.
+ */
+async function runAgain(loader: Loader, args: Arguments, io: Io): Promise<ExitCode> {
+  let code: ExitCode = 0;
   const again = async () => {
-    io.out(`\n${new Date().toISOString()}\n`);
     try {
       code = await runOnce(loader, args, io);
     } catch (error) {
@@ -87,13 +81,18 @@ function runAgain(
     }
     await loader.close();
   };
+  await loader.load();
+  let running = Promise.resolve();
   const watcher = watchFiles(
     () => [...loader.paths(), ...args.positionals],
     () => {
-      running = running.then(again);
+      running = running.then(() => {
+        io.out(`\n${new Date().toISOString()}\n`);
+        return again();
+      });
     },
-    { since },
   );
+  running = watcher.ready.then(again);
   return new Promise((resolve) => {
     const end = () => {
       watcher.close();

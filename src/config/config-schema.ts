@@ -144,6 +144,10 @@ export const configSchema = z.strictObject({
       to: z.string().default('stdout'),
       permits: z.number().min(0).max(1).default(1),
       detail: z.enum(['basic', 'full']).default('basic'),
+      maxSize: sizeBytes
+        .default(100 * 1024 * 1024)
+        .describe('a file is rotated before it gets longer'),
+      keep: z.int().min(1).max(1000).default(5).describe('how many rotated files are kept'),
       recent: z
         .int()
         .min(0)
@@ -152,6 +156,17 @@ export const configSchema = z.strictObject({
         .describe('how many decisions the admin port can explain; 0: none'),
     })
     .prefault({}),
+  tracing: z
+    .strictObject({
+      otlp: z.url({ protocol: /^https?$/ }).describe('base URL of an OTLP/HTTP collector'),
+      ratio: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.01)
+        .describe('share of requests without a traceparent that begin a trace'),
+    })
+    .optional(),
 });
 
 export type Config = z.output<typeof configSchema>;

@@ -2,6 +2,8 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export interface Watcher {
+  /** Resolves when it has looked once: what changes from then on is told. */
+  readonly ready: Promise<void>;
   close(): void;
 }
 
@@ -30,8 +32,13 @@ export function watchFiles(
   let last: string | undefined;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
+  let isReady = () => {};
+  const ready = new Promise<void>((resolve) => {
+    isReady = resolve;
+  });
   const look = async () => {
     const now = await signature(paths());
+    isReady();
     if (closed) return;
     told ??= now;
     if (now !== told && now === last) {
@@ -48,6 +55,7 @@ export function watchFiles(
   };
   run();
   return {
+    ready,
     close: () => {
       closed = true;
       clearTimeout(timer);

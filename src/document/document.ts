@@ -76,9 +76,14 @@ export function parseDocument<S extends z.ZodType>(
     const message = 'the key "__proto__" cannot be used';
     return [finding(file, position(lost), 'error', 'wrong_key', [], message)];
   }
+  const plainValue = toPlain(yaml);
+  if (!plainValue.ok) {
+    const { offset, why } = plainValue;
+    return [finding(file, position(offset), 'error', 'not_yaml', [], why)];
+  }
   const at = (path: Path) => position(nodeAt(root, path).value);
   const atKey = (path: Path) => position(nodeAt(root, path).key);
-  const result = schema.safeParse(yaml.toJS({ maxAliasCount: 100 }) ?? {}, { reportInput: true });
+  const result = schema.safeParse(plainValue.value ?? {}, { reportInput: true });
   if (!result.success) {
     return result.error.issues
       .flatMap((issue) => explainIssue(issue, schema))
@@ -138,7 +143,31 @@ function pathText(path: Path): string {
 }
 
 function plain(message: string): string {
+  if (message.includes('multiple documents')) return 'a file has one document';
   return (message.split('\n')[0] ?? message).replace(/ at line \d+, column \d+:?$/, '');
+}
+
+type Value =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly offset: number; readonly why: string };
+
+/** The document's plain value. An alias may name nothing, or aliases expand without bound. */
+function toPlain(yaml: ReturnType<typeof parseYaml>): Value {
+  let lost: Value | undefined;
+  visit(yaml, {
+    Alias: (_, alias) => {
+      if (alias.resolve(yaml) !== undefined) return undefined;
+      const why = `there is no anchor "${alias.source}" before this`;
+      lost = { ok: false, offset: alias.range?.[0] ?? 0, why };
+      return visit.BREAK;
+    },
+  });
+  if (lost !== undefined) return lost;
+  try {
+    return { ok: true, value: yaml.toJS({ maxAliasCount: 100 }) };
+  } catch {
+    return { ok: false, offset: 0, why: 'its aliases expand to too much' };
+  }
 }
 
 /** Offset of a key that objects of the language do not keep: what stands there would count as nothing. */

@@ -47,11 +47,20 @@ export function explainIssue(issue: Issue, schema: z.core.$ZodType): readonly Fa
         return fault('missing', `"${String(path[path.length - 1] ?? '')}" is missing`);
       }
       return explainUnion(issue, path, schema);
+    case 'too_small':
+      return fault('wrong_value', `expected ${amount(issue.origin, issue.minimum)} at least`);
+    case 'too_big':
+      return fault('wrong_value', `expected ${amount(issue.origin, issue.maximum)} at most`);
     case 'invalid_key':
       return fault('wrong_key', issue.issues.map(({ message }) => message).join('; '));
     default:
       return fault('wrong_value', issue.message);
   }
+}
+
+function amount(origin: string, limit: number | bigint): string {
+  if (origin === 'array') return `${limit} ${limit === 1 ? 'entry' : 'entries'}`;
+  return origin === 'string' ? `${limit} ${limit === 1 ? 'character' : 'characters'}` : `${limit}`;
 }
 
 /** The alternative that came closest: the one whose fault lies deepest, with the fewest faults. */

@@ -4,7 +4,7 @@ import type { JwtRules } from '../identity/verify-jwt.js';
 /** What `typ` may be where none is configured: a generic JWT or an access token (RFC 9068 §2.1). */
 export const defaultTypes = ['', 'jwt', 'at+jwt'];
 
-/** What a token of this issuer, or an approval of this board, is held to. */
+/** What a token or approval of a configured issuer is held to; `types` where it names none. */
 export function rulesOf(
   issuer: JwtIssuerConfig | ApprovalBoardConfig,
   types: readonly string[],

@@ -1,6 +1,16 @@
 import type { Finding } from '../document/finding.js';
 import type { Part } from './reading.js';
 
+/** How the loads of one thing went. */
+export interface LoadTally {
+  readonly name: string;
+  /** Contents so far that were good, and broken. */
+  readonly good: number;
+  readonly broken: number;
+  /** Whether the content as it is now is broken. */
+  readonly isBroken: boolean;
+}
+
 /**
  * Holds the last good value of one thing that is loaded from files: a broken load is kept as
  * findings and never replaces the value (PRODUCT.md, principle 5).
@@ -10,6 +20,9 @@ export class LastGood<T> {
   #value: T | undefined;
   #digest: string | undefined;
   #findings: readonly Finding[] = [];
+  #good = 0;
+  #broken = 0;
+  #isBroken = false;
 
   constructor(name: string) {
     this.name = name;
@@ -29,12 +42,20 @@ export class LastGood<T> {
     return this.#findings;
   }
 
+  tally(): LoadTally {
+    return { name: this.name, good: this.#good, broken: this.#broken, isBroken: this.#isBroken };
+  }
+
   /** @returns whether the value was replaced */
   take(part: Part<T>): boolean {
     if (part.state === 'same') return false;
     this.#digest = part.digest;
     this.#findings = part.state === 'good' ? part.warnings : part.findings;
-    if (part.state === 'good') this.#value = part.value;
+    this.#isBroken = part.state === 'bad';
+    if (part.state === 'good') {
+      this.#value = part.value;
+      this.#good += 1;
+    } else this.#broken += 1;
     return part.state === 'good';
   }
 }

@@ -6,7 +6,7 @@ import {
   type Revocations,
 } from '../evidence/data-files.js';
 import type { JsonObject } from '../json/json-value.js';
-import { LastGood } from './last-good.js';
+import { LastGood, type LoadTally } from './last-good.js';
 import type { FilesReading, Part } from './reading.js';
 
 type DataReading = Pick<FilesReading<unknown>, 'posture' | 'revocations' | 'other'>;
@@ -44,6 +44,10 @@ export class DataFiles {
 
   findings(): readonly Finding[] {
     return this.all().flatMap(({ findings }) => findings);
+  }
+
+  tallies(): readonly LoadTally[] {
+    return this.all().map((loaded) => loaded.tally());
   }
 }
 

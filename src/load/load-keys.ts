@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { ApprovalBoardConfig, Config, JwtIssuerConfig } from '../config/config-schema.js';
 import type { Finding } from '../document/finding.js';
 import { Refusal } from '../errors.js';
@@ -8,8 +9,8 @@ import { parseSpiffeBundle, type SpiffeBundle } from '../trust/spiffe-bundle.js'
 import { staticKeys } from '../trust/static-keys.js';
 import { type WorkloadApi, workloadApi } from '../trust/workload-api.js';
 import { parseWorkloadEndpoint } from '../trust/workload-endpoint.js';
-import { beside, finding, isFinding, readText } from './files.js';
-import { LastGood } from './last-good.js';
+import { beside, type FileText, finding, isFinding, unreadable } from './files.js';
+import { LastGood, type LoadTally } from './last-good.js';
 import { digestOf } from './reading.js';
 
 /** How one source of keys that is not a file does. */
@@ -37,10 +38,16 @@ export class Keys {
   readonly #remotes = new Map<string, { readonly name: string; readonly source: RemoteJwks }>();
   readonly #agents = new Map<string, WorkloadApi>();
   readonly #used = new Set<string>();
+  #texts: ReadonlyMap<string, FileText | Finding> = new Map();
   readonly #clocks: KeyClocks;
 
   constructor(clocks: KeyClocks) {
     this.#clocks = clocks;
+  }
+
+  /** What the key files hold, for the sources that are asked for from now on. */
+  take(texts: ReadonlyMap<string, FileText | Finding>): void {
+    this.#texts = texts;
   }
 
   /** The key source of an issuer. A remote one is the same as long as its configuration is. */
@@ -66,8 +73,11 @@ export class Keys {
     return source;
   }
 
-  /** Closes the remote sources and the agents that nothing asked for since the last time. */
+  /** Forgets the files, and closes the remote sources and agents, that nothing asked for since the last time. */
   dropUnused(): void {
+    for (const files of [this.#sets, this.#bundles]) {
+      for (const key of files.keys()) if (!this.#used.has(key)) files.delete(key);
+    }
     for (const [key, { source }] of this.#remotes) {
       if (this.#used.has(key)) continue;
       source.close();
@@ -115,7 +125,8 @@ export class Keys {
     const key = `${path} ${issuer.algorithms.join(' ')}`;
     const loaded = this.#sets.get(key) ?? new LastGood<KeySet>(`keys ${issuer.name}`);
     this.#sets.set(key, loaded);
-    refresh(loaded, path, (text) => {
+    this.#used.add(key);
+    refresh(loaded, this.#textOf(path), (text) => {
       const parsed = parseJwks(text, issuer.algorithms);
       return typeof parsed === 'string'
         ? parsed
@@ -128,25 +139,43 @@ export class Keys {
   }
 
   bundle(path: string): SpiffeBundle | undefined {
-    const loaded = this.#bundles.get(path) ?? new LastGood<SpiffeBundle>('bundle');
+    const loaded =
+      this.#bundles.get(path) ?? new LastGood<SpiffeBundle>(`bundle ${basename(path)}`);
     this.#bundles.set(path, loaded);
-    refresh(loaded, path, (text) => {
+    this.#used.add(path);
+    refresh(loaded, this.#textOf(path), (text) => {
       const parsed = parseSpiffeBundle(text);
       return typeof parsed === 'string' ? parsed : { value: parsed, warnings: parsed.warnings };
     });
     return loaded.value;
   }
 
+  #textOf(path: string): FileText | Finding {
+    return this.#texts.get(path) ?? unreadable(path, undefined);
+  }
+
   /** What is wrong with the key files as they are now. */
   findings(): readonly Finding[] {
-    return [...this.#sets.values(), ...this.#bundles.values()].flatMap(({ findings }) => findings);
+    return this.#files().flatMap(({ findings }) => findings);
+  }
+
+  tallies(): readonly LoadTally[] {
+    return this.#files().map((loaded) => loaded.tally());
+  }
+
+  #files(): readonly (LastGood<KeySet> | LastGood<SpiffeBundle>)[] {
+    return [...this.#sets.values(), ...this.#bundles.values()];
   }
 }
 
 type Read<T> = string | { readonly value: T; readonly warnings: readonly string[] };
 
-function refresh<T>(loaded: LastGood<T>, path: string, parse: (text: string) => Read<T>): void {
-  const read = readText(path);
+function refresh<T>(
+  loaded: LastGood<T>,
+  read: FileText | Finding,
+  parse: (text: string) => Read<T>,
+): void {
+  const { file } = read;
   const digest = isFinding(read) ? digestOf('away', read.message) : digestOf(read.text);
   if (digest === loaded.digest) return;
   if (isFinding(read)) {
@@ -155,10 +184,16 @@ function refresh<T>(loaded: LastGood<T>, path: string, parse: (text: string) => 
   }
   const parsed = parse(read.text);
   if (typeof parsed === 'string') {
-    const findings = [finding(path, 'error', 'bad_keys', parsed)];
+    const findings = [finding(file, 'error', 'bad_keys', parsed)];
     loaded.take({ state: 'bad', digest, findings });
     return;
   }
-  const warnings = parsed.warnings.map((text) => finding(path, 'warning', 'skipped_key', text));
+  const warnings = parsed.warnings.map((text) => finding(file, 'warning', 'skipped_key', text));
   loaded.take({ state: 'good', digest, value: parsed.value, warnings });
+}
+
+/** Which keys a source has now: another number for others; 0 while there are none. */
+export function generationOf(source: KeySource | undefined): number {
+  const keys = source?.current();
+  return keys === undefined || keys instanceof Refusal ? 0 : keys.generation;
 }

@@ -7,15 +7,16 @@ import { createApprovalVerifier } from '../evidence/approval.js';
 import { createIdentifier, type Identifier } from '../identity/identify.js';
 import type { PolicySet } from '../policy/policy-set.js';
 import type { ReplayStore } from '../replay/replay-store.js';
-import type { BundleSource, KeySet } from '../trust/key-source.js';
 import { staticBundles } from '../trust/spiffe-bundle.js';
 import { beside, finding } from './files.js';
 import { defaultTypes, rulesOf } from './jwt-rules.js';
 import { LastGood } from './last-good.js';
 import { loadBoards } from './load-boards.js';
 import { DataFiles } from './load-data.js';
-import { type KeySourceState, Keys } from './load-keys.js';
+import { generationOf, type KeySourceState, Keys } from './load-keys.js';
+import { type LoadState, nextLoadStates } from './load-states.js';
 import { namedPaths } from './named-paths.js';
+import { OneAtATime } from './one-at-a-time.js';
 import type { Reader } from './reader.js';
 import type { Reading, ReadRequest } from './reading.js';
 import { ReplayStores } from './replay-stores.js';
@@ -58,19 +59,19 @@ export class Loader {
   #sharedKeys: readonly Finding[] = [];
   /** Why nothing was read the last time. */
   #unread: readonly Finding[] = [];
-  #running: Promise<void> | undefined;
-  #next: Promise<void> | undefined;
+  readonly #loads = new OneAtATime(() => this.#loadOnce());
   #isClosing = false;
   #signature: string | undefined;
+  #states: readonly LoadState[] = [];
   #snapshot: Snapshot | undefined;
 
   constructor(options: LoaderOptions) {
     this.#options = options;
     this.#keys = new Keys(options);
-    const { shared, nowMs } = options;
+    const { shared } = options;
     this.#nonceSecret = shared?.nonceSecret ?? randomBytes(32);
     this.#replay = new ReplayStores({
-      nowMs,
+      clocks: options,
       maxEntries: () => this.config?.replay.maxEntries ?? 0,
       shared: shared?.replayStore,
     });
@@ -99,6 +100,11 @@ export class Loader {
     ];
   }
 
+  /** How each thing that is loaded from files does. */
+  fileStates(): readonly LoadState[] {
+    return this.#states;
+  }
+
   /** How the files to watch looked before they were read. */
   get signature(): string | undefined {
     return this.#signature;
@@ -124,7 +130,7 @@ export class Loader {
   async close(): Promise<void> {
     this.#isClosing = true;
     await this.#options.reader.close();
-    await (this.#next ?? this.#running);
+    await this.#loads.ended();
     this.#isClosing = false;
     this.#keys.dropUnused();
     await this.#replay.close();
@@ -145,34 +151,38 @@ export class Loader {
 
   /**
    * Reads everything anew, and resolves when that is in force, or what is wrong with it is known. One
-   * load at a time: what changes during one is seen by the next, which begins behind it.
+   * load at a time: what changes during one is seen by the next, which begins behind it. What changes
+   * while it is read is read again, so that no snapshot mixes two states of the files.
+   * @returns false when the files changed all the time: nothing new is in force, try again later
    */
-  load(): Promise<void> {
-    if (this.#running === undefined) {
-      this.#running = this.#loadOnce().finally(() => {
-        this.#running = undefined;
-      });
-      return this.#running;
-    }
-    this.#next ??= this.#running.then(() => {
-      this.#next = undefined;
-      return this.load();
-    });
-    return this.#next;
+  load(): Promise<boolean> {
+    return this.#loads.run();
   }
 
-  async #loadOnce(): Promise<void> {
-    if (this.#isClosing) return;
+  async #loadOnce(): Promise<boolean> {
+    const reading = this.#isClosing ? undefined : await this.#read();
+    if (reading === undefined || this.#isClosing) return true;
+    if (!reading.isSettled) return false;
+    this.#snapshot = this.#take(reading) ?? this.#snapshot;
+    const parts = [this.#config, this.#policies, ...this.#data.all()];
+    const tallies = [...parts.map((part) => part.tally()), ...this.#keys.tallies()];
+    this.#states = nextLoadStates(this.#states, tallies, this.#options.nowMs());
+    return true;
+  }
+
+  async #read(): Promise<Reading<PolicySet> | undefined> {
     const { configFile, environment, reader } = this.#options;
     const request = { configFile, environment, config: this.config, known: this.#known() };
-    const reading = await reader.read(request).catch((error: unknown) => {
+    try {
+      const reading = await reader.read(request);
+      this.#unread = [];
+      this.#signature = reading.signature;
+      return reading;
+    } catch (error) {
       const why = error instanceof Error ? error.message : 'unknown';
       this.#unread = [finding(configFile, 'error', 'not_loaded', `nothing could be read: ${why}`)];
-    });
-    if (reading === undefined || this.#isClosing) return;
-    this.#unread = [];
-    this.#signature = reading.signature;
-    this.#take(reading);
+      return undefined;
+    }
   }
 
   #known(): ReadRequest['known'] {
@@ -183,24 +193,27 @@ export class Loader {
     return new Map(all.flatMap(([name, digest]) => (digest === undefined ? [] : [[name, digest]])));
   }
 
-  /** From one reading to one snapshot, without a pause between. */
-  #take({ config: part, files }: Reading<PolicySet>): void {
+  /** From one reading to one snapshot, without a pause between; undefined while a part was never good. */
+  #take({ config: part, files }: Reading<PolicySet>): Snapshot | undefined {
     this.#config.take(part);
     const { config } = this;
-    if (config === undefined || files === undefined) return;
+    if (config === undefined || files === undefined) return undefined;
     this.#policies.take(files.policies);
     this.#data.take(files);
+    this.#keys.take(files.keys);
     this.#configLint = files.lint ?? this.#configLint;
     const data = this.#data.value;
     const identifier = this.#identifierOf(config);
-    const svid = this.#svidBundles(config);
+    const { jwtSvid } = config.trust.spiffe;
+    const agent = this.#keys.agent(config.trust.spiffe);
+    const svid = staticBundles(this.#bundlesOf(jwtSvid?.bundles ?? {}), agent);
     const { boards, findings } = loadBoards(config, this.#keys, svid, this.#options.configFile);
     this.#sharedKeys = findings;
     const approvals = createApprovalVerifier(boards, config.limits.token);
     this.#keys.dropUnused();
     const policy = this.#policies.value;
-    if (policy === undefined || data === undefined) return;
-    this.#snapshot = Object.freeze({
+    if (policy === undefined || data === undefined) return undefined;
+    return Object.freeze({
       budgetMs: config.deadline,
       maxInFlight: config.limits.inFlight,
       request: {
@@ -213,15 +226,7 @@ export class Loader {
       facts: config.facts,
       data,
       replay: this.#replay.of(config),
-      response: {
-        ...config.respond,
-        approvalHeaders: [
-          ...new Set([
-            'x-countersign-approval',
-            ...config.trust.approvals.map((board) => board.header),
-          ]),
-        ],
-      },
+      response: { ...config.respond, approvalHeaders: approvalHeaders(config) },
     });
   }
 
@@ -241,7 +246,7 @@ export class Loader {
     const peer = this.#bundlesOf(spiffe.peer.bundles);
     const agent = this.#keys.agent(spiffe);
     const generations = trust.jwt.map(({ jwks }, at) =>
-      jwks.file === undefined ? 0 : generationOf(issuers[at]?.keys.current() ?? {}),
+      jwks.file === undefined ? 0 : generationOf(issuers[at]?.keys),
     );
     const bundled = [...svid.values(), ...peer.values()].map((one) => one?.jwtKeys.generation);
     const key = JSON.stringify([
@@ -291,13 +296,8 @@ export class Loader {
       ),
     );
   }
-
-  #svidBundles({ trust: { spiffe } }: Config): BundleSource {
-    const files = this.#bundlesOf(spiffe.jwtSvid?.bundles ?? {});
-    return staticBundles(files, this.#keys.agent(spiffe));
-  }
 }
 
-function generationOf(keys: KeySet | object): number {
-  return 'generation' in keys && typeof keys.generation === 'number' ? keys.generation : 0;
+function approvalHeaders({ trust }: Config): readonly string[] {
+  return [...new Set(['x-countersign-approval', ...trust.approvals.map(({ header }) => header)])];
 }

@@ -8,8 +8,9 @@ import { parseData, parsePosture, parseRevocations } from '../evidence/parse-dat
 import type { JsonObject } from '../json/json-value.js';
 import { type Compiled, compilePolicies, type PolicyScope } from '../policy/compile.js';
 import { beside, type FileText, isFinding, isText, readText, unreadable } from './files.js';
+import { fingerprint } from './fingerprint.js';
 import { lintConfig } from './lint-config.js';
-import { namedPaths } from './named-paths.js';
+import { keyPaths, namedPaths } from './named-paths.js';
 import {
   digestOf,
   type FilesReading,
@@ -26,11 +27,11 @@ export type CompiledPolicies = Extract<Compiled, { ok: true }>;
  */
 export async function readFiles(request: ReadRequest): Promise<Reading<CompiledPolicies>> {
   const { configFile, environment, known } = request;
-  const ownSignature = await signature([configFile]);
+  const own = await signature([configFile]);
   const read = readText(configFile);
   if (isFinding(read)) {
     const config = unless<Config>(known.get('config'), digestOf(read.message), () => [read]);
-    return readNamed(config, request, ownSignature, undefined);
+    return readNamed(config, request, own, undefined);
   }
   const parse = () => parseConfig(configFile, read.text, environment);
   let parsed: ReturnType<typeof parse> | undefined;
@@ -49,10 +50,11 @@ export async function readFiles(request: ReadRequest): Promise<Reading<CompiledP
     return withoutSilenced(configFile, read.text, findings);
   };
   const isNew = config.state === 'good';
-  return readNamed(config, request, ownSignature, { lint, isNew });
+  return readNamed(config, request, own, { lint, isNew, text: read.text });
 }
 
 interface ConfigLint {
+  readonly text: string;
   readonly lint: (compiled: CompiledPolicies) => readonly Finding[];
   /** Whether it has to be linted although no policy changed. */
   readonly isNew: boolean;
@@ -62,27 +64,34 @@ interface ConfigLint {
 async function readNamed(
   part: Part<Config>,
   request: ReadRequest,
-  ownSignature: string,
+  own: string,
   configLint: ConfigLint | undefined,
 ): Promise<Reading<CompiledPolicies>> {
+  const { configFile } = request;
   const config = part.state === 'good' ? part.value : request.config;
-  if (config === undefined) return { signature: ownSignature, config: part, files: undefined };
-  const named = await signature(namedPaths(config, request.configFile));
-  const files = readConfigured(config, request, configLint);
-  return { signature: `${ownSignature}\n${named}`, config: part, files };
+  if (config === undefined) {
+    return { signature: own, isSettled: true, config: part, files: undefined };
+  }
+  const named = await signature(namedPaths(config, configFile));
+  const texts = readSettled(config, configFile, configLint?.text);
+  return {
+    signature: `${own}\n${named}`,
+    isSettled: texts !== undefined,
+    config: part,
+    files: texts && readConfigured(config, texts, request, configLint),
+  };
 }
 
 function readConfigured(
   config: Config,
-  { configFile, known }: ReadRequest,
+  texts: Texts,
+  { known }: ReadRequest,
   configLint: ConfigLint | undefined,
 ): FilesReading<CompiledPolicies> {
-  const { posture, revocations, ...other } = config.data;
-  const at = (path: string) => readText(beside(configFile, path));
-  const others = Object.entries(other).map(([name, path]) => ({ name, read: at(path) }));
+  const { posture, revocations, ...other } = texts.data;
+  const others = Object.entries(other).map(([name, read]) => ({ name, read }));
   const dataNow = (): JsonObject => valuesOf(others);
-  const texts = readPolicyTexts(config, configFile);
-  const { files, faults } = texts;
+  const { files, faults } = texts.policies;
   const scope = scopeOf(config);
   const digest = digestOf(
     JSON.stringify(scope),
@@ -93,7 +102,7 @@ function readConfigured(
   const compiled: Compiled | undefined =
     isSame && configLint?.isNew !== true
       ? undefined
-      : compile(texts, { ...scope, data: dataNow() });
+      : compile(texts.policies, { ...scope, data: dataNow() });
   const policies = unless<CompiledPolicies>(known.get('policies'), digest, () =>
     compiled?.ok === true
       ? { value: compiled, warnings: compiled.warnings }
@@ -102,12 +111,11 @@ function readConfigured(
   return {
     policies,
     lint: compiled?.ok === true ? configLint?.lint(compiled) : compiled && [],
-    posture: posture === undefined ? undefined : data('posture', at(posture), parsePosture),
+    posture: posture === undefined ? undefined : data('posture', posture, parsePosture),
     revocations:
-      revocations === undefined
-        ? undefined
-        : data('revocations', at(revocations), parseRevocations),
+      revocations === undefined ? undefined : data('revocations', revocations, parseRevocations),
     other: Object.fromEntries(others.map(({ name, read }) => [name, data(name, read, parseData)])),
+    keys: texts.keys,
   };
 
   function data<T extends object>(
@@ -122,6 +130,49 @@ function readConfigured(
       return isFindings(parsed) ? parsed : { value: parsed, warnings: [] };
     });
   }
+}
+
+/** How often files that change while they are read are read again at once. */
+const attempts = 20;
+
+interface Texts {
+  readonly policies: PolicyTexts;
+  readonly data: Readonly<Record<string, FileText | Finding>>;
+  readonly keys: ReadonlyMap<string, FileText | Finding>;
+}
+
+/**
+ * The texts of all files in one state: what changes while they are read is read again. Undefined when
+ * they change all the time.
+ * @param configText what was read of the configuration itself, where it could be
+ */
+function readSettled(
+  config: Config,
+  configFile: string,
+  configText: string | undefined,
+): Texts | undefined {
+  const paths = [configFile, ...namedPaths(config, configFile)];
+  for (let attempt = 0; attempt < attempts; attempt += 1) {
+    const before = fingerprint(paths);
+    const own = readText(configFile);
+    const isOther = configText !== (isFinding(own) ? undefined : own.text);
+    if (isOther) return undefined;
+    const texts = readTexts(config, configFile);
+    if (fingerprint(paths) === before) return texts;
+  }
+  return undefined;
+}
+
+function readTexts(config: Config, configFile: string): Texts {
+  const data = Object.entries(config.data).map(
+    ([name, path]) => [name, readText(beside(configFile, path))] as const,
+  );
+  const keys = keyPaths(config, configFile).map((path) => [path, readText(path)] as const);
+  return {
+    policies: readPolicyTexts(config, configFile),
+    data: Object.fromEntries(data),
+    keys: new Map(keys),
+  };
 }
 
 /** The policies that a configuration names, compiled; what they expect of data files is not looked at. */

@@ -4,6 +4,7 @@ import type { Environment } from '../config/parse-config.js';
 import type { Finding } from '../document/finding.js';
 import type { Posture, Revocations } from '../evidence/data-files.js';
 import type { JsonObject } from '../json/json-value.js';
+import type { FileText } from './files.js';
 
 /** What one thing that is read from files is now. */
 export type Part<T> =
@@ -31,6 +32,8 @@ export interface ReadRequest {
 export interface Reading<Policies> {
   /** How the watched files looked before they were read. */
   readonly signature: string;
+  /** Whether all files were read in one state; else nothing of it is to be used. */
+  readonly isSettled: boolean;
   readonly config: Part<Config>;
   /** The rest is absent as long as there was no good configuration. */
   readonly files: FilesReading<Policies> | undefined;
@@ -43,6 +46,8 @@ export interface FilesReading<Policies> {
   readonly posture: Part<Posture> | undefined;
   readonly revocations: Part<Revocations> | undefined;
   readonly other: Readonly<Record<string, Part<JsonObject>>>;
+  /** The text of every key file, by its path. */
+  readonly keys: ReadonlyMap<string, FileText | Finding>;
 }
 
 /** A digest of texts; no two lists of texts have the same. */

@@ -1,11 +1,10 @@
 import type { Config } from '../config/config-schema.js';
-import { memoryStore } from '../replay/memory-store.js';
+import { memoryStore, type StoreClocks } from '../replay/memory-store.js';
 import type { ReplayStore } from '../replay/replay-store.js';
 import { valkeyStore } from '../replay/valkey-store.js';
 
 export interface ReplayStoresOptions {
-  /** Epoch milliseconds. */
-  readonly nowMs: () => number;
+  readonly clocks: StoreClocks;
   /** Of the memory store: the limit in force. */
   readonly maxEntries: () => number;
   /** Makes the store behind `store: memory` where processes share one. */
@@ -14,14 +13,14 @@ export interface ReplayStoresOptions {
 
 /** The replay store that the configuration asks for; the same one as long as it asks for the same. */
 export class ReplayStores {
-  readonly #nowMs: () => number;
+  readonly #clocks: StoreClocks;
   // One for ever, with the limit in force: a reload forgets nothing that was spent.
   readonly #memory: ReplayStore;
   #remote: { readonly key: string; readonly store: ReplayStore } | undefined;
 
-  constructor({ nowMs, maxEntries, shared }: ReplayStoresOptions) {
-    this.#nowMs = nowMs;
-    this.#memory = shared?.(maxEntries) ?? memoryStore(maxEntries, nowMs);
+  constructor({ clocks, maxEntries, shared }: ReplayStoresOptions) {
+    this.#clocks = clocks;
+    this.#memory = shared?.(maxEntries) ?? memoryStore(maxEntries, clocks);
   }
 
   of({ replay, deadline }: Config): ReplayStore {
@@ -32,7 +31,7 @@ export class ReplayStores {
       this.#remote =
         key === undefined || url === undefined
           ? undefined
-          : { key, store: valkeyStore(url, this.#nowMs, deadline / 2) };
+          : { key, store: valkeyStore(url, this.#clocks.nowMs, deadline / 2) };
     }
     return this.#remote?.store ?? this.#memory;
   }

@@ -1,8 +1,10 @@
-import { type DestinationStream, pino } from 'pino';
 import type { CheckRecord } from '../check.js';
 import { type Detail, decisionRecord } from './decision-record.js';
+import { LineSink } from './line-sink.js';
+import { LogFile, type Rotation } from './log-file.js';
+import { standardOutput } from './standard-output.js';
 
-export interface DecisionLogOptions {
+export interface DecisionLogOptions extends Rotation {
   /** `stdout`, a file's path, or `off`. */
   readonly to: string;
   /** Share of permits that are written, 0–1; denies always are. */
@@ -12,56 +14,54 @@ export interface DecisionLogOptions {
 }
 
 export interface DecisionLog {
+  /** Takes one record; never waits, never throws. */
   write(record: CheckRecord): void;
-  /** Writes what is buffered. */
-  flush(): void;
+  /** Why the destination does not work now; undefined while it does. */
+  failure(): string | undefined;
+  /** The next write goes to the file that has the name then. */
+  reopen(): void;
+  /** Writes what waits, within `withinMs`; what is left then is dropped. */
+  close(withinMs: number): Promise<void>;
 }
 
-/** Bytes that wait for a slow disk or pipe before records are dropped. */
-const maxBufferBytes = 16 * 1024 * 1024;
+export interface DecisionLogDependencies {
+  /** 0 ≤ x < 1, for the share of permits. */
+  readonly random: () => number;
+  /** Milliseconds of a clock that does not step back. */
+  readonly monotonicMs: () => number;
+  /** Told of how many records a destination cost that is slow or does not work. */
+  readonly onDrop: (records: number) => void;
+}
 
-/**
- * Writes one JSON line per decision, without ever making an answer wait: a destination that cannot
- * keep up costs records, which `onDrop` counts.
- * @param random 0 ≤ x < 1, for the share of permits
- */
+/** Writes one JSON line per decision, without ever making an answer wait. */
 export function createDecisionLog(
   options: DecisionLogOptions,
-  random: () => number,
-  onDrop: () => void,
+  { random, monotonicMs, onDrop }: DecisionLogDependencies,
 ): DecisionLog {
-  if (options.to === 'off') return { write: () => {}, flush: () => {} };
-  const destination = pino.destination({
-    dest: options.to === 'stdout' ? 1 : options.to,
-    sync: false,
-    mkdir: true,
-    maxLength: maxBufferBytes,
-  });
-  destination.on('drop', onDrop);
-  destination.on('error', onDrop);
-  const logger = decisionLogger(destination);
+  if (options.to === 'off') return nowhere;
+  const file = options.to === 'stdout' ? undefined : new LogFile(options.to, options, monotonicMs);
+  const sink = new LineSink(file ?? standardOutput(), onDrop);
   return {
     write(record) {
       if (record.decision.effect === 'permit' && random() >= options.permits) return;
-      logger.info(decisionRecord(record, options.detail, options.credentialHeaders), 'decision');
+      sink.write(decisionLine(record, options));
     },
-    flush: () => {
-      try {
-        destination.flushSync();
-      } catch {
-        // A destination that was never opened has nothing to write.
-      }
-    },
+    failure: () => sink.failure,
+    reopen: () => file?.reopen(),
+    close: (withinMs) => sink.close(withinMs),
   };
 }
 
-function decisionLogger(destination: DestinationStream) {
-  return pino(
-    {
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (level) => ({ level }) },
-    },
-    destination,
-  );
+const nowhere: DecisionLog = {
+  write: () => {},
+  failure: () => undefined,
+  reopen: () => {},
+  close: () => Promise.resolve(),
+};
+
+/** One line as a logger would write it; made here, since it is most of what a record costs. */
+function decisionLine(record: CheckRecord, options: DecisionLogOptions): string {
+  const time = new Date(record.nowMs).toISOString();
+  const rest = JSON.stringify(decisionRecord(record, options.detail, options.credentialHeaders));
+  return `{"time":"${time}","level":"info","msg":"decision",${rest.slice(1)}\n`;
 }

@@ -5,7 +5,9 @@ import type { TokenIdentity } from '../identity/caller.js';
 import { member } from '../json/json-value.js';
 import type { Candidate } from '../policy/policy-set.js';
 import { parseQuery } from '../request/query.js';
-import type { HttpRequest } from '../request/request.js';
+import type { HttpRequest, McpMessage, Request } from '../request/request.js';
+
+type Message = McpMessage & { kind: 'message' };
 
 export type Detail = 'basic' | 'full';
 
@@ -68,18 +70,33 @@ function inputRecord(record: CheckRecord, credentialHeaders: ReadonlySet<string>
     headers: {},
     sni: request?.sni || undefined,
     destination: request?.destination,
+    sourcePort: request?.client?.port,
+    envoy: request && envoyRecord(request, candidates),
     ...(request?.kind === 'http' ? httpInput(request, candidates, credentialHeaders) : {}),
     claims: caller?.token?.claims,
     credential: caller?.token && credentialRecord(caller.token),
     certificate: caller?.peer?.certificate ?? caller?.certificate,
     mcpArguments: mcp?.kind === 'message' ? mcp.arguments : undefined,
-    mcp: mcp?.kind === 'message' ? { resource: mcp.resource, prompt: mcp.prompt } : undefined,
+    mcp: mcp?.kind === 'message' ? messageRecord(mcp) : undefined,
     approval: approvalRecord(seen.approval),
   };
 }
 
+function messageRecord({ resource, prompt, hasAllArguments }: Message): object {
+  return { resource, prompt, allArguments: hasAllArguments ? undefined : false };
+}
+
+/** Of what Envoy said, the parts that conditions read. */
+function envoyRecord({ envoy }: Request, candidates: readonly Candidate[]): object | undefined {
+  const reads = new Set(candidates.flatMap(({ rule }) => [...(rule.when?.reads ?? [])]));
+  const parts = (['contextExtensions', 'metadata', 'routeMetadata'] as const)
+    .filter((part) => reads.has(`envoy.${part}`))
+    .map((part) => [part, Object.fromEntries<unknown>(envoy[part])] as const);
+  return parts.length === 0 ? undefined : Object.fromEntries(parts);
+}
+
 function httpInput(
-  { scheme, host, upgrade, headers, rawQuery }: HttpRequest,
+  { scheme, host, upgrade, headers, rawQuery, startedAtMs }: HttpRequest,
   candidates: readonly Candidate[],
   credentialHeaders: ReadonlySet<string>,
 ): object {
@@ -93,6 +110,7 @@ function httpInput(
   return {
     scheme,
     port: host.port,
+    startedAt: startedAtMs,
     upgrade: upgrade.length === 0 ? undefined : upgrade,
     headers: Object.fromEntries(read.map(([name, lines]) => [name, lines.join(',')])),
     query: query.length === 0 ? undefined : Object.fromEntries(query),

@@ -57,17 +57,41 @@ function isQuoted(name: string, conditions: string): boolean {
   return [`"${name}"`, `'${name}'`].some((text) => conditions.includes(text));
 }
 
-/** The network that an IPv4 CIDR with host bits means; undefined where there are none. */
+/** The network that a CIDR with host bits means; undefined where there are none. */
 function networkOf(text: string): string | undefined {
   const cidr = parseCidr(text);
-  if (typeof cidr === 'string' || cidr.version !== 'ipv4') return undefined;
-  const octets = cidr.address.split('.').map(Number);
-  const masked = octets.map((octet, at) => {
-    const bits = Math.min(8, Math.max(0, cidr.prefix - at * 8));
-    return octet & (256 - 2 ** (8 - bits));
+  if (typeof cidr === 'string') return undefined;
+  const { address, prefix, version } = cidr;
+  const bytes = version === 'ipv4' ? address.split('.').map(Number) : bytesOf(address);
+  const masked = bytes.map((byte, at) => {
+    const bits = Math.min(8, Math.max(0, prefix - at * 8));
+    return byte & (256 - 2 ** (8 - bits));
   });
-  const network = `${masked.join('.')}/${cidr.prefix}`;
-  return masked.every((octet, at) => octet === octets[at]) ? undefined : network;
+  if (masked.every((byte, at) => byte === bytes[at])) return undefined;
+  const network = version === 'ipv4' ? masked.join('.') : ipv6Text(masked);
+  return `${network}/${prefix}`;
+}
+
+/** RFC 4291 §2.2: the sixteen bytes of an IPv6 address, `::` and a dotted end included. */
+function bytesOf(address: string): readonly number[] {
+  const groups = canonicalGroups(address);
+  return groups.flatMap((group) => [group >> 8, group & 255]);
+}
+
+function canonicalGroups(address: string): readonly number[] {
+  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
+  const read = (text: string) =>
+    text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16));
+  if (tail === undefined) return read(head);
+  const [before, behind] = [read(head), read(tail)];
+  return [...before, ...Array(8 - before.length - behind.length).fill(0), ...behind];
+}
+
+function ipv6Text(bytes: readonly number[]): string {
+  const groups = Array.from({ length: 8 }, (_, at) =>
+    (((bytes[at * 2] ?? 0) << 8) | (bytes[at * 2 + 1] ?? 0)).toString(16),
+  );
+  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1);
 }
 
 function isBroad(rule: RuleEntry, principals: PolicyFile['principals']): boolean {

@@ -164,7 +164,12 @@ const rule = z.strictObject({
     .optional()
     .describe('Exact, or *.example.com for one label more; a port counts only when given here.'),
   methods: oneOrMore(
-    z.string().regex(/^[A-Z][A-Z0-9!#$%&'*+.^_`|~-]*$/, { message: 'a method is in upper case' }),
+    z
+      .string()
+      .regex(/^[A-Z][A-Z0-9!#$%&'*+.^_`|~-]*$/, { message: 'a method is in upper case' })
+      .regex(/^(?!CONNECT$)/, {
+        message: 'a CONNECT is denied before any rule: no rule is for it',
+      }),
   )
     .optional()
     .describe('HTTP methods.'),

@@ -5,6 +5,15 @@
  */
 export type Spent = 'first' | 'again' | 'used' | 'unavailable';
 
+export interface ReplayState {
+  /** How many credentials are remembered; undefined where the store is not ours to count. */
+  readonly entries: number | undefined;
+  /** At how many it refuses; undefined: it has no such number. */
+  readonly capacity: number | undefined;
+  /** How often it answered `unavailable`. */
+  readonly unavailable: number;
+}
+
 /** Single use means one request, not one Check (PRODUCT.md, Data files). Never throws. */
 export interface ReplayStore {
   /**
@@ -15,6 +24,7 @@ export interface ReplayStore {
    *   entry may be forgotten then and never before
    */
   spend(credential: string, request: string, untilMs: number): Spent | Promise<Spent>;
+  state(): ReplayState;
   /** Releases what the store holds (a connection, a timer). */
   close(): Promise<void>;
 }

@@ -1,5 +1,8 @@
 import type { ReplayStore, Spent } from './replay-store.js';
 
+/** How far the clocks of a fleet may be apart: what one calls expired another still accepts so long. */
+const skewMs = 60_000;
+
 /**
  * Single use shared by a fleet: one atomic `SET NX PX GET` on a Valkey or Redis (7.0 or newer). A
  * store that is away, slow or full of other things answers `unavailable`, and nothing is permitted
@@ -9,9 +12,10 @@ import type { ReplayStore, Spent } from './replay-store.js';
  */
 export function valkeyStore(url: string, nowMs: () => number, timeoutMs: number): ReplayStore {
   const connecting = connect(url, timeoutMs);
+  let unavailable = 0;
   return {
     async spend(credential, request, untilMs): Promise<Spent> {
-      const lifeMs = Math.max(1, Math.ceil(untilMs - nowMs()));
+      const lifeMs = Math.max(1, Math.ceil(untilMs - nowMs() + skewMs));
       try {
         const client = await connecting;
         const key = `countersign:used:${credential}`;
@@ -19,9 +23,11 @@ export function valkeyStore(url: string, nowMs: () => number, timeoutMs: number)
         if (before === null) return 'first';
         return before === request ? 'again' : 'used';
       } catch {
+        unavailable += 1;
         return 'unavailable';
       }
     },
+    state: () => ({ entries: undefined, capacity: undefined, unavailable }),
     close: async () => (await connecting).disconnect(),
   };
 }

@@ -109,6 +109,8 @@ export class Http2Connection implements FrameEvents {
   }
 
   settings(entries: readonly (readonly [id: number, value: number])[]): void {
+    // What becomes possible by them is sent behind the acknowledgement.
+    this.#sender.send(frame(frameType.settings, flag.ack, 0, Buffer.alloc(0)));
     for (const [id, value] of entries) {
       if (id === setting.enablePush && value > 1) throw new ConnectionFault(errorCode.protocol);
       if (id === setting.maxFrameSize && (value < maxFrameBytes || value >= 2 ** 24)) {
@@ -120,7 +122,6 @@ export class Http2Connection implements FrameEvents {
         throw new ConnectionFault(errorCode.flowControl);
       }
     }
-    this.#sender.send(frame(frameType.settings, flag.ack, 0, Buffer.alloc(0)));
   }
 
   ping(payload: Buffer): void {

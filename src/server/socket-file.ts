@@ -34,12 +34,7 @@ export async function bindSocketFile(
   if (Buffer.byteLength(own) > maxPathBytes) {
     throw new Error(`${path} is longer than the 100 bytes that a socket's path may have`);
   }
-  const before = process.umask(0o777 & ~mode);
-  try {
-    await bind(own);
-  } finally {
-    process.umask(before);
-  }
+  await withUmask(0o777 & ~mode, () => bind(own));
   chmodSync(own, mode);
   const { dev, ino } = lstatSync(own, { bigint: true });
   if (isStale) unlinkSync(path);
@@ -57,6 +52,16 @@ export async function bindSocketFile(
       if (leadsTo() === 'us') unlinkSync(path);
     },
   };
+}
+
+/** The mask is the whole process's: it is set for the call alone, in which the file is made, and not awaited. */
+function withUmask<T>(mask: number, call: () => T): T {
+  const before = process.umask(mask);
+  try {
+    return call();
+  } finally {
+    process.umask(before);
+  }
 }
 
 /** Whether there is a stale socket. */

@@ -106,7 +106,7 @@ export function writeAddress(writer: Writer, address: Address): void {
   } else if (address.kind === 'pipe') {
     writeMessage(writer, 2, (inner) => {
       writeString(inner, 1, address.path);
-      if (address.mode !== 0) inner.writeUint32(2, address.mode);
+      if (address.mode !== 0) inner.writeInt(2, address.mode);
     });
   } else {
     writeMessage(writer, 3, (inner) => {
@@ -119,11 +119,11 @@ export function writeAddress(writer: Writer, address: Address): void {
 }
 
 function writeSocketAddress(writer: Writer, address: SocketAddress): void {
-  if (address.protocol !== 0) writer.writeEnum(1, address.protocol);
+  if (address.protocol !== 0) writer.writeInt(1, address.protocol);
   writeString(writer, 2, address.address);
-  if (address.port !== undefined) writer.writeUint32(3, address.port);
+  if (address.port !== undefined) writer.writeInt(3, address.port);
   if (address.namedPort !== undefined) writer.writeString(4, address.namedPort);
   writeString(writer, 5, address.resolverName);
-  if (address.ipv4Compat) writer.writeBool(6, true);
+  if (address.ipv4Compat) writer.writeInt(6, 1);
   writeString(writer, 7, address.networkNamespaceFilepath);
 }

@@ -262,8 +262,8 @@ function writePeer(writer: Writer, peer: AttributePeer): void {
 
 function writeRequest(writer: Writer, request: AttributeRequest): void {
   writeOptional(writer, 1, request.time, (inner, time) => {
-    if (time.seconds !== 0) inner.writeInt64(1, time.seconds);
-    if (time.nanos !== 0) inner.writeInt32(2, time.nanos);
+    if (time.seconds !== 0) inner.writeInt(1, time.seconds);
+    if (time.nanos !== 0) inner.writeInt(2, time.nanos);
   });
   writeOptional(writer, 2, request.http, writeHttpRequest);
 }
@@ -277,7 +277,7 @@ function writeHttpRequest(writer: Writer, http: AttributeHttpRequest): void {
   writeString(writer, 6, http.scheme);
   writeString(writer, 7, http.query);
   writeString(writer, 8, http.fragment);
-  if (http.size !== 0) writer.writeInt64(9, http.size);
+  if (http.size !== 0) writer.writeInt(9, http.size);
   writeString(writer, 10, http.protocol);
   writeString(writer, 11, http.body);
   if (http.rawBody.length > 0) writer.writeBytes(12, http.rawBody);

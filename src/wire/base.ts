@@ -107,5 +107,5 @@ export function writeHeaderOverwrite(writer: Writer, header: HeaderOverwrite): v
     writeString(inner, 2, header.value);
   });
   writeMessage(writer, 2, () => {});
-  writer.writeEnum(3, overwriteIfExistsOrAdd);
+  writer.writeInt(3, overwriteIfExistsOrAdd);
 }

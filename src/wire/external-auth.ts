@@ -72,7 +72,7 @@ export function encodeCheckRequest(request: CheckRequest): Uint8Array {
 export function encodeCheckResponse(response: CheckResponse): Uint8Array {
   return encode((writer) => {
     writeMessage(writer, 1, (status) => {
-      if (response.kind === 'denied') status.writeInt32(1, response.status);
+      if (response.kind === 'denied') status.writeInt(1, response.status);
     });
     if (response.kind === 'ok') writeMessage(writer, 3, (inner) => writeOk(inner, response));
     else writeMessage(writer, 2, (inner) => writeDenied(inner, response));
@@ -88,7 +88,7 @@ function writeOk(writer: Writer, ok: CheckResponse & { kind: 'ok' }): void {
 }
 
 function writeDenied(writer: Writer, denied: CheckResponse & { kind: 'denied' }): void {
-  writeMessage(writer, 1, (status) => status.writeEnum(1, denied.httpStatus));
+  writeMessage(writer, 1, (status) => status.writeInt(1, denied.httpStatus));
   for (const header of denied.headers) {
     writeMessage(writer, 2, (inner) => writeHeaderOverwrite(inner, header));
   }

@@ -21,6 +21,6 @@ export function decodeHealthRequest(bytes: Uint8Array): Decoded<string> {
 
 export function encodeHealthResponse(status: ServingStatus): Uint8Array {
   return encode((writer) => {
-    if (status !== servingStatus.unknown) writer.writeEnum(1, status);
+    if (status !== servingStatus.unknown) writer.writeInt(1, status);
   });
 }

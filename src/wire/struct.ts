@@ -76,10 +76,10 @@ export function writeStruct(writer: Writer, struct: Struct): void {
 }
 
 function writeValue(writer: Writer, value: StructValue): void {
-  if (value === null) writer.writeEnum(1, 0);
+  if (value === null) writer.writeInt(1, 0);
   else if (typeof value === 'number') writer.writeDouble(2, value);
   else if (typeof value === 'string') writer.writeString(3, value);
-  else if (typeof value === 'boolean') writer.writeBool(4, value);
+  else if (typeof value === 'boolean') writer.writeInt(4, value ? 1 : 0);
   else if (isList(value)) {
     writeMessage(writer, 6, (list) => {
       for (const item of value) writeMessage(list, 1, (inner) => writeValue(inner, item));

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { ReplayStore, Spent } from '../replay/replay-store.js';
-import type { FromWorker, Question, ToWorker } from './messages.js';
-import { pendingAnswers } from './pending.js';
+import type { FromWorker, Question, Spending, ToWorker } from './messages.js';
+import { type Pending, pendingAnswers } from './pending.js';
 
 /** How long a worker waits for the primary's word on a single-use credential. */
 const spendMs = 50;
@@ -53,14 +53,7 @@ export async function findPrimary(): Promise<Primary | undefined> {
     number,
     nonceSecret: Buffer.from(nonceSecret, 'base64'),
     serving: (isServing) => tell({ kind: 'serving', isServing }),
-    replayStore: (maxEntries) => ({
-      spend(credential, request, untilMs) {
-        if (!process.connected) return 'unavailable';
-        const spending = { credential, request, untilMs, maxEntries: maxEntries() };
-        return spent.ask((id) => tell({ kind: 'spend', id, spending }), spendMs);
-      },
-      close: () => Promise.resolve(),
-    }),
+    replayStore: (maxEntries) => sharedStore(spent, maxEntries),
     begin(given) {
       duties = given;
       for (const [message, socket] of early.splice(0)) perform(given, message, socket);
@@ -69,6 +62,24 @@ export async function findPrimary(): Promise<Primary | undefined> {
     leave: () => {
       if (process.connected) process.disconnect();
     },
+  };
+}
+
+/** The primary counts the entries; how often it gave no answer, each worker. */
+function sharedStore(spent: Pending<Spent>, maxEntries: () => number): ReplayStore {
+  let unavailable = 0;
+  const ask = (spending: Spending) =>
+    process.connected
+      ? spent.ask((id) => tell({ kind: 'spend', id, spending }), spendMs)
+      : Promise.resolve<Spent>('unavailable');
+  return {
+    async spend(credential, request, untilMs) {
+      const answer = await ask({ credential, request, untilMs, maxEntries: maxEntries() });
+      if (answer === 'unavailable') unavailable += 1;
+      return answer;
+    },
+    state: () => ({ entries: undefined, capacity: undefined, unavailable }),
+    close: () => Promise.resolve(),
   };
 }
 

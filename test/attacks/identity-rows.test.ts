@@ -10,7 +10,7 @@ import {
   signRaw,
 } from '../identity/fixtures.js';
 import type { Given } from '../support/check-request.js';
-import { config, createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const bot = 'spiffe://prod.example/ns/a/sa/bot';
 const policy = `version: 1
@@ -44,7 +44,7 @@ const prod = newKey('svid-1');
 const partner = newKey('svid-2');
 const seconds = () => Math.floor(Date.now() / 1000);
 
-const settings = config
+const settings = patient
   .replace(
     'spiffe: { trustDomains: [prod.example] }',
     'spiffe: { trustDomains: [prod.example, partner.example], jwtSvid: { audiences: [edge], bundles: { prod.example: keys/prod.json, partner.example: keys/partner.json } } }',

@@ -122,6 +122,12 @@ const rows: readonly Row[] = [
     given: get('/t/acme/c/1'),
     want: outside,
   },
+  {
+    name: 'D5 a tenant that is null',
+    claims: agent({ tenant: null }),
+    given: get('/t/acme/c/1'),
+    want: outside,
+  },
   { name: 'D5 no tenant', claims: agent(), given: get('/t/acme/c/1'), want: outside },
   {
     name: 'D5 an empty tenant',

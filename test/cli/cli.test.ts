@@ -60,6 +60,7 @@ describe('the command line', () => {
       code: 2,
       says: /there is no file/,
     },
+    { name: 'its version', argv: () => ['--version'], code: 0, says: /^\d+\.\d+\.\d+\n$/ },
     {
       name: 'a good configuration',
       argv: () => ['validate', '-c', at('countersign.yaml')],

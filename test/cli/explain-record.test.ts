@@ -8,7 +8,8 @@ import { type Sidecar, startSidecar } from '../../examples/quickstart/sidecar.js
 import { createWorkplace, type Workplace } from '../../examples/quickstart/workplace.js';
 import { run } from '../../src/cli/run.js';
 import { decisionRecord } from '../../src/observe/decision-record.js';
-import type { Given } from '../support/check-request.js';
+import type { CheckRequest } from '../../src/wire/external-auth.js';
+import { connectionCheck, type Given } from '../support/check-request.js';
 import { createWorld, type World } from '../support/world.js';
 
 async function explain(...args: string[]) {
@@ -38,6 +39,11 @@ rules:
   - { id: call, effect: permit, principals: [bot], grpc: shop.Orders/Get }
   - { id: socket, effect: permit, principals: [bot], paths: [/ws], upgrade: [websocket] }
   - { id: body, effect: permit, principals: [bot], methods: [POST], paths: [/body], when: request.body.n < 3 }
+  - { id: elicit, effect: permit, principals: [bot], paths: [/elicit], mcp: { methods: [response] } }
+  - { id: part, effect: permit, principals: [bot], paths: [/part], mcp: { tools: [get] }, when: mcp.arguments.tenant == "acme" }
+  - { id: absent, effect: permit, principals: [bot], paths: [/part], mcp: { tools: [absent] }, when: '!has(mcp.arguments.force)' }
+  - { id: envoy, effect: permit, principals: [bot], paths: [/envoy], when: 'envoy.contextExtensions.route == "a" && envoy.metadata["x.y"].level == 3.0 && source.port == 50000 && request.time < timestamp("2026-11-19T00:00:00Z")' }
+  - { id: database, effect: permit, principals: [bot], tcp: { ports: [5432], sni: [db.example] } }
   - { id: no-admin, effect: deny, paths: ["/t/admin"] }
 `;
 const bot = 'spiffe://prod.example/ns/a/sa/bot';
@@ -77,7 +83,7 @@ describe('explaining a full decision record', () => {
     ),
   });
 
-  const rows: readonly { name: string; given: () => Promise<Given> }[] = [
+  const rows: { name: string; given: () => Promise<Given | CheckRequest> }[] = [
     {
       name: 'a permit',
       given: async () => ({
@@ -163,6 +169,52 @@ describe('explaining a full decision record', () => {
       }),
     },
   ];
+  const filtered = (name: string) => ({
+    method: 'POST',
+    path: '/part',
+    principal: bot,
+    headers: { ...json, 'content-length': '99' },
+    metadata: {
+      'envoy.filters.http.mcp': {
+        is_mcp_request: true,
+        jsonrpc: '2.0',
+        method: 'tools/call',
+        params: { name, arguments: { tenant: 'acme' } },
+      } as never,
+    },
+  });
+  rows.push(
+    {
+      name: 'a response',
+      given: async () => ({
+        method: 'POST',
+        path: '/elicit',
+        principal: bot,
+        headers: json,
+        rawBody: '{"jsonrpc":"2.0","id":3,"result":{}}',
+      }),
+    },
+    { name: "a value that Envoy's MCP filter wrote", given: async () => filtered('get') },
+    { name: 'an absence that it cannot tell', given: async () => filtered('absent') },
+    {
+      name: 'what Envoy says of the route, the connection and the time',
+      given: async () => ({
+        path: '/envoy',
+        principal: bot,
+        contextExtensions: { route: 'a' },
+        metadata: { 'x.y': { level: 3 } as never },
+      }),
+    },
+    {
+      name: 'another word of Envoy',
+      given: async () => ({ path: '/envoy', principal: bot, contextExtensions: { route: 'b' } }),
+    },
+    {
+      name: 'a connection',
+      given: async () =>
+        connectionCheck({ principal: bot, sni: 'db.example', destinationPort: 5432 }),
+    },
+  );
   for (const { name, given } of rows) {
     it(`decides it again as it was: ${name}`, async () => {
       const { record } = await world.ask(await given());
@@ -180,6 +232,17 @@ describe('explaining a full decision record', () => {
       expect(full).to.not.include('s3cr3t');
     });
   }
+
+  it('has a permit by every rule but those that are to deny, so that a part that is lost would show', async () => {
+    const permits = new Set<string>();
+    for (const { given } of rows) {
+      const { effect, rule } = await world.ask(await given());
+      if (effect === 'permit') permits.add(rule);
+    }
+    const all = world.loader.snapshot?.policy.rules.map(({ id }) => id) ?? [];
+    const wanted = all.filter((id) => !['no-admin', 'absent', 'body'].includes(id));
+    expect([...permits].sort()).to.deep.equal(wanted.sort());
+  });
 
   it('says what a record cannot tell', async () => {
     const body = await world.ask({

@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import type { Kubectl } from './kubectl.js';
 import { moduleSource } from './tools.js';
 
-let installed: Promise<void> | undefined;
+const installed = new WeakMap<Kubectl, Promise<void>>();
 
 /** The CRDs of Istio and of the Gateway API, from the very modules that istiod is built of. */
 export function installCrds(kubectl: Kubectl): Promise<void> {
-  installed ??= install(kubectl);
-  return installed;
+  const promise = installed.get(kubectl) ?? install(kubectl);
+  installed.set(kubectl, promise);
+  return promise;
 }
 
 async function install(kubectl: Kubectl): Promise<void> {

@@ -15,6 +15,8 @@ import { buildTools, controlPlaneTools, podTools } from './tools.js';
 const pods = process.argv.includes('--pods');
 const rest = process.argv.slice(2).filter((argument) => argument !== '--pods');
 const here = join(root, 'build', 'test', 'cluster', 'pods');
+// Where Go is installed by default, and the system's own programs are, whatever shell this is.
+process.env['PATH'] = `${process.env['PATH']}:/usr/local/go/bin:/usr/sbin:/sbin`;
 const say = (text: string) => console.log(`== ${text}`);
 
 function complaint(): string | undefined {

@@ -1,13 +1,13 @@
 import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from 'node:http2';
 import { reserve } from '../../examples/quickstart/workplace.js';
-import { startGrpcJsServer } from '../../src/server/grpc-js-server.js';
 import { startHttp2Server } from '../../src/server/http2-server.js';
 import { type CheckHandler, checkPath, type Listener } from '../../src/server/listener.js';
+import { startGrpcJsServer } from './grpc-js-server.js';
 
-/** The two servers that are held to one contract. */
+/** The server, and one on grpc-js as the reference: both are held to one contract. */
 export const bothServers = [
   { name: 'the gRPC server on grpc-js', startServer: startGrpcJsServer },
-  { name: 'the gRPC server on node:http2', startServer: startHttp2Server },
+  { name: 'the gRPC server of our own', startServer: startHttp2Server },
 ] as const;
 
 export type StartServer = (typeof bothServers)[number]['startServer'];

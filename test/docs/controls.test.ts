@@ -3,9 +3,10 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 const page = readFileSync('docs/controls.md', 'utf8');
-const rows = [...page.matchAll(/^\| (.+?) \| (.+?) \| `(test\/[^`]+)`: (.+?) \|$/gm)].map(
-  ([, control = '', , file = '', test = '']) => ({ control, file, test }),
-);
+const rows = [
+  ...page.matchAll(/^\| (.+?) \| `([a-z-]+)` \| (.+?) \| `(test\/[^`]+)`: (.+?) \|$/gm),
+].map(([, control = '', rule = '', , file = '', test = '']) => ({ control, rule, file, test }));
+const policies = `${page}${readFileSync('docs/policy.md', 'utf8')}`;
 
 describe('docs/controls.md', () => {
   it('has every one of the ten non-human identity risks', () => {
@@ -18,6 +19,12 @@ describe('docs/controls.md', () => {
     const lines = page.split('\n').filter((line) => line.startsWith('| '));
     expect(rows).to.have.length(lines.length - 1);
   });
+
+  for (const { control, rule } of rows) {
+    it(`names a rule that there is: ${control}: ${rule}`, () => {
+      expect(policies).to.match(new RegExp(`\\bid: ${rule}\\b`));
+    });
+  }
 
   for (const { control, file, test } of rows) {
     it(`names a test that there is: ${control}`, () => {

@@ -24,6 +24,16 @@ const scope = {
   dataFiles: ['partners'],
 };
 
+/** Names of all properties in a JSON Schema. */
+function keysOf(schema: unknown, names = new Set<string>()): ReadonlySet<string> {
+  if (typeof schema !== 'object' || schema === null) return names;
+  for (const [key, value] of Object.entries(schema)) {
+    if (key === 'properties') for (const name of Object.keys(value)) names.add(name);
+    keysOf(value, names);
+  }
+  return names;
+}
+
 describe('the documentation', () => {
   it('has every code with its HTTP status, and no other', () => {
     const listed = [...read('docs/codes.md').matchAll(/^\| `([a-z_]+)` \| (\d{3}) \|/gm)].map(
@@ -57,6 +67,14 @@ describe('the documentation', () => {
       expect(parseConfig(page, text, {})).to.have.property('config');
     });
   }
+
+  it('has every key of the configuration on its page', () => {
+    const page = read('docs/configuration.md');
+    const names = keysOf(JSON.parse(read('schemas/countersign.schema.json')));
+    expect(names.size).to.be.greaterThan(60);
+    const missing = [...names].filter((name) => !new RegExp(`\\b${name}\\b`).test(page));
+    expect(missing).to.deep.equal([]);
+  });
 
   it('names only commands that there are', async () => {
     const { run } = await import('../../src/cli/run.js');

@@ -19,11 +19,13 @@ describe('k8s/', () => {
     expect(documents.flatMap(({ errors }) => errors)).to.deep.equal([]);
   });
 
-  it('carries a configuration and a policy that load', () => {
-    const config = readFileSync('k8s/example/countersign.yaml', 'utf8');
-    expect(parseConfig('countersign.yaml', config, {})).to.have.property('config');
-    const scope = { issuers: ['cluster'], approvals: [], facts: {}, dataFiles: [] };
-    const text = readFileSync('k8s/example/policies/orders.yaml', 'utf8');
-    expect(compilePolicies([{ file: 'orders.yaml', text }], scope).ok).to.equal(true);
-  });
+  for (const folder of ['example', 'istio']) {
+    it(`carries a configuration and a policy that load: ${folder}`, () => {
+      const config = readFileSync(`k8s/${folder}/countersign.yaml`, 'utf8');
+      expect(parseConfig('countersign.yaml', config, {})).to.have.property('config');
+      const scope = { issuers: ['cluster'], approvals: [], facts: {}, dataFiles: [] };
+      const text = readFileSync(`k8s/${folder}/policies/orders.yaml`, 'utf8');
+      expect(compilePolicies([{ file: 'orders.yaml', text }], scope).ok).to.equal(true);
+    });
+  }
 });

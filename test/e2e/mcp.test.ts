@@ -195,7 +195,7 @@ for (const { revision, app, connect, opening, stepUp } of sdks) {
         });
       });
 
-      it('another tool is denied, once: the client asks for no other token', async () => {
+      it('E13 another tool is denied, once: the client asks for no other token', async () => {
         const call = { name: 'delete_customer', arguments: { customer: 'c-1' } };
         expect(await tried(client.callTool(call))).to.match(/^failed: .*no_rule/);
         expect(await news(1)).to.deep.equal({

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
-import { createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -42,7 +42,7 @@ const rows: readonly { name: string; claims?: object; header?: object; want: str
     claims: { iat: now() - 700, exp: now() - 100 },
     want: 'approval_expired',
   },
-  { name: 'that is not yet valid (D11)', claims: { iat: now() + 100 }, want: 'approval_invalid' },
+  { name: 'that is not yet valid (D11)', claims: { iat: now() + 3000 }, want: 'approval_invalid' },
   { name: 'that lives too long (D11)', claims: { exp: now() + 3600 }, want: 'approval_invalid' },
   { name: 'by the caller itself (D14)', claims: { approver: bot }, want: 'approval_invalid' },
   { name: 'by nobody', claims: { approver: undefined }, want: 'approval_invalid' },
@@ -69,7 +69,7 @@ const rows: readonly { name: string; claims?: object; header?: object; want: str
 describe('an approval (IDENTITY.md 6 D)', () => {
   let world: World;
   before(async () => {
-    world = await createWorld(policy);
+    world = await createWorld(policy, { 'countersign.yaml': patient });
   });
   after(() => world.close());
   const ask = async (approval: string | undefined, more: object = {}) => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { expect } from 'chai';
 import { after, before, beforeEach, describe, it } from 'mocha';
 import { createAuthority, type Issued } from '../../examples/quickstart/pki.js';
-import { createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -137,7 +137,7 @@ describe('what is revoked', () => {
   let world: World;
   let peer: Issued;
   before(async () => {
-    world = await createWorld(policy);
+    world = await createWorld(policy, { 'countersign.yaml': patient });
     peer = await (await createAuthority('prod.example')).issue({ uris: [bot] });
   });
   after(() => world.close());

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { until } from '../../examples/quickstart/sidecar.js';
-import { config, createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -41,7 +41,7 @@ describe('the keys of an approval board', () => {
     until(async () => (await ask()) === want, `it does not become "${want}"`);
 
   it('approve nothing from the moment that one of them is an identity issuer’s, wherever they come from (D13)', async () => {
-    const remote = config
+    const remote = patient
       .replace('{ file: keys/board.jwks.json }', `{ url: "${address}", refresh: 50ms }`)
       .replace(
         '{ trustDomains: [prod.example] }',
@@ -74,11 +74,15 @@ describe('the keys of an approval board', () => {
       return said(await world.ask({ id, method: 'POST', path: '/pay', principal: bot, headers }));
     };
     expect(await pay('first')).to.equal('permit pay');
-    for (const more of ['replay: { maxEntries: 5000 }\n', 'deadline: 1s\n']) {
-      world.write('countersign.yaml', `${config}${more}`);
+    for (const changed of [
+      `${patient}replay: { maxEntries: 5000 }
+`,
+      patient.replace('deadline: 10s', 'deadline: 9s'),
+    ]) {
+      world.write('countersign.yaml', changed);
       world.write('keys/board.jwks.json', JSON.stringify(world.board.jwks));
       await world.loader.load();
-      expect(await pay(more)).to.equal('deny 403 approval_used pay');
+      expect(await pay(changed)).to.equal('deny 403 approval_used pay');
     }
   });
 });

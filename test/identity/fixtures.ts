@@ -171,15 +171,14 @@ type Settings = Partial<Omit<IdentityOptions, 'peer' | 'token' | 'dpop'>> & {
   readonly dpop?: Partial<IdentityOptions['dpop']>;
 };
 
+/** A memory store at the time of all identity tests. */
+export const storeOf = (size: number) =>
+  memoryStore(() => size, { nowMs: () => nowMs, monotonicMs: () => nowMs });
+
 /** An identifier over real keys and a real store, with one issuer `corp` and the domain prod.example. */
 export function identifierOf({ peer, token, dpop, ...changes }: Settings = {}) {
   const trustDomains = new Set(['prod.example']);
-  const replay =
-    changes.replay ??
-    memoryStore(
-      () => 100,
-      () => nowMs,
-    );
+  const replay = changes.replay ?? storeOf(100);
   return createIdentifier({
     onInvalidToken: 'deny',
     replay,

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { before, it } from 'mocha';
 import { parseSpiffeId } from '../../src/identity/spiffe-id.js';
-import { askGo, buildGoSpiffe, describeGo } from '../support/go-spiffe.js';
+import { describeGo } from '../support/go-program.js';
+import { askGo, buildGoSpiffe } from '../support/go-spiffe.js';
 
 /** Where this parser is stricter than go-spiffe: SPIFFE-ID §2 says what every implementation must take. */
 const stricter: readonly { rule: string; holds: (text: string) => boolean }[] = [

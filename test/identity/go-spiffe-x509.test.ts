@@ -18,7 +18,8 @@ import fc from 'fast-check';
 import { before, it } from 'mocha';
 import { Refusal } from '../../src/errors.js';
 import { createPeerReader } from '../../src/identity/peer.js';
-import { askGo, buildGoSpiffe, describeGo, type GoTrust } from '../support/go-spiffe.js';
+import { describeGo } from '../support/go-program.js';
+import { askGo, buildGoSpiffe, type GoTrust } from '../support/go-spiffe.js';
 import { bundlesOf, requestOf } from './fixtures.js';
 
 const hourMs = 3_600_000;

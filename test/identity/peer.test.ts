@@ -6,7 +6,7 @@ import {
   keyUsage,
   type LeafOptions,
 } from '../../examples/quickstart/pki.js';
-import { config, createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -94,7 +94,7 @@ describe('a peer certificate', () => {
   let authority: Authority;
   before(async () => {
     authority = await createAuthority('prod.example');
-    world = await createWorld(policy);
+    world = await createWorld(policy, { 'countersign.yaml': patient });
   });
   after(() => world.close());
   const ask = async (leaf: LeafOptions, principal = id, issuer = authority, on = world) => {
@@ -142,7 +142,7 @@ describe('a peer certificate', () => {
 
   it('must be there where it is required', async () => {
     const strict = await createWorld(policy, {
-      'countersign.yaml': config.replace(
+      'countersign.yaml': patient.replace(
         'prod.example] }',
         'prod.example], peer: { certificate: required } }',
       ),
@@ -159,7 +159,7 @@ describe('a peer certificate', () => {
     const x5c = Buffer.from(authority.certificate.rawData).toString('base64');
     const jwk = { kty: 'EC', use: 'x509-svid', crv: 'P-256', x: 'AA', y: 'AA', x5c: [x5c] };
     const bundled = await createWorld(policy, {
-      'countersign.yaml': config.replace(
+      'countersign.yaml': patient.replace(
         'prod.example] }',
         'prod.example], peer: { bundles: { prod.example: keys/bundle.json } } }',
       ),
@@ -228,9 +228,9 @@ describe('x-forwarded-client-cert with xfcc: last', () => {
   let world: World;
   let off: World;
   before(async () => {
-    off = await createWorld(policy);
+    off = await createWorld(policy, { 'countersign.yaml': patient });
     world = await createWorld(policy, {
-      'countersign.yaml': config.replace(
+      'countersign.yaml': patient.replace(
         'prod.example] }',
         'prod.example], peer: { xfcc: last } }',
       ),

@@ -3,12 +3,13 @@ import { expect } from 'chai';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 import { after, before, describe, it } from 'mocha';
 import { type Authority, createAuthority } from '../../examples/quickstart/pki.js';
-import { config, createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
 rules:
   - { id: any, effect: permit, principals: [authenticated], paths: [/] }
+  - { id: tilde, effect: permit, principals: [authenticated], paths: [/~u] }
   - { id: dpop, effect: permit, principals: [authenticated], paths: [/dpop], require: { proof: dpop } }
   - { id: mtls, effect: permit, principals: [authenticated], paths: [/mtls], require: { proof: mtls-bound } }
 `;
@@ -22,7 +23,7 @@ describe('a DPoP-bound token (RFC 9449)', () => {
   let token: string;
   before(async () => {
     world = await createWorld(policy, {
-      'countersign.yaml': config.replace(
+      'countersign.yaml': patient.replace(
         'policies:',
         '  dpop: { origins: [https://api.example] }\npolicies:',
       ),
@@ -94,6 +95,76 @@ describe('a DPoP-bound token (RFC 9449)', () => {
       want: 'proof_invalid',
     },
     { name: 'what is no proof', proof: async () => 'a.b.c', want: 'proof_invalid' },
+    {
+      name: 'htu without a path',
+      proof: () => prove({ htu: 'https://api.example' }),
+      want: 'permit any',
+    },
+    {
+      name: 'the type as a media type',
+      proof: () => prove({}, { typ: 'application/dpop+jwt' }),
+      want: 'permit any',
+    },
+    ...[
+      ...['http://api.example/', 'https://api.example:8443/', 'https://api.example./', '/'],
+      ...['https://u@api.example/', 'https://api.example/#f', 'https://api.example//'],
+      ...['https://api.example/x/..', 'https://api.example/%2e', 'https://api.example\\/', ''],
+    ].map((htu) => ({
+      name: `htu "${htu}"`,
+      proof: () => prove({ htu }),
+      want: 'proof_invalid',
+    })),
+    {
+      name: 'htu as a list',
+      proof: () => prove({ htu: ['https://api.example/'] }),
+      want: 'proof_invalid',
+    },
+    { name: 'the method in lower case', proof: () => prove({ htm: 'get' }), want: 'proof_invalid' },
+    { name: 'a number as jti', proof: () => prove({ jti: 1 }), want: 'proof_invalid' },
+    { name: 'an empty jti', proof: () => prove({ jti: '' }), want: 'proof_invalid' },
+    { name: 'no iat', proof: () => prove({ iat: undefined }), want: 'proof_invalid' },
+    { name: 'an iat as a text', proof: () => prove({ iat: String(now()) }), want: 'proof_invalid' },
+    { name: 'ath as a list', proof: () => prove({ ath: [sha(token)] }), want: 'proof_invalid' },
+    {
+      name: 'no key',
+      proof: () => prove({}, { jwk: undefined }),
+      want: 'proof_invalid',
+    },
+    {
+      name: 'a shared secret as key',
+      proof: () => prove({}, { jwk: { kty: 'oct', k: 'AAAA' } }),
+      want: 'proof_invalid',
+    },
+    {
+      name: 'its key by reference',
+      proof: () => prove({}, { jku: 'https://evil.example/' }),
+      want: 'proof_invalid',
+    },
+    {
+      name: 'a point off the curve',
+      proof: () => prove({}, { jwk: { ...jwk, y: jwk.x } }),
+      want: 'proof_invalid',
+    },
+    {
+      name: 'alg none',
+      proof: async () => {
+        const [, payload] = (await prove()).split('.');
+        const none = JSON.stringify({ alg: 'none', typ: 'dpop+jwt', jwk });
+        return `${Buffer.from(none).toString('base64url')}.${payload}.`;
+      },
+      want: 'proof_invalid',
+    },
+    {
+      name: 'two proofs, joined',
+      proof: async () => `${await prove()},${await prove()}`,
+      want: 'proof_invalid',
+    },
+    {
+      name: 'another spelling of its end',
+      proof: async () => `${await prove()}=`,
+      want: 'proof_invalid',
+    },
+    { name: 'the token itself as proof', proof: async () => token, want: 'proof_invalid' },
   ];
   for (const { name, proof, want } of rows) {
     it(`${name} (C7): ${want}`, async () => {
@@ -129,6 +200,20 @@ describe('a DPoP-bound token (RFC 9449)', () => {
     expect((await world.ask({ lines })).code).to.equal('proof_invalid');
   });
 
+  it('compares htu and path after normalization of what needs no encoding (RFC 3986 §6.2.2)', async () => {
+    for (const htu of [
+      'https://api.example/~u',
+      'https://api.example/%7eu',
+      'https://api.example/%7Eu',
+    ]) {
+      expect(await ask(await prove({ htu }), '/~u'), htu).to.equal('permit tilde');
+      expect(await ask(await prove({ htu }), '/%7Eu'), htu).to.equal('permit tilde');
+    }
+    expect(await ask(await prove({ htu: 'https://api.example/~U' }), '/~u')).to.equal(
+      'proof_invalid',
+    );
+  });
+
   it('is what `require.proof: dpop` asks for', async () => {
     expect(await ask(await prove({ htu: 'https://api.example/dpop' }), '/dpop')).to.equal(
       'permit dpop',
@@ -145,7 +230,7 @@ describe('a DPoP-bound token (RFC 9449)', () => {
 
   it('is asked for a nonce where one is required, and told which', async () => {
     const strict = await createWorld(policy, {
-      'countersign.yaml': config.replace(
+      'countersign.yaml': patient.replace(
         'policies:',
         '  dpop: { origins: [https://api.example], nonce: required }\npolicies:',
       ),
@@ -172,7 +257,7 @@ describe('a certificate-bound token (RFC 8705)', () => {
   const id = 'spiffe://prod.example/ns/a/sa/one';
   before(async () => {
     authority = await createAuthority('prod.example');
-    world = await createWorld(policy);
+    world = await createWorld(policy, { 'countersign.yaml': patient });
   });
   after(() => world.close());
 
@@ -199,5 +284,38 @@ describe('a certificate-bound token (RFC 8705)', () => {
     expect(await ask(own.certificatePem, '/dpop')).to.equal('deny 401 proof_missing dpop');
     expect(await ask(other.certificatePem)).to.equal('deny 401 proof_invalid');
     expect(await ask(undefined)).to.equal('deny 401 proof_missing');
+  });
+
+  it('is accepted with a certificate that has no SPIFFE id, and with the hash that another proxy forwards', async () => {
+    const { certificate: x509, certificatePem } = await authority.issue({ dns: ['a.example'] });
+    const der = Buffer.from(x509.rawData);
+    const token = await world.corp.sign({ sub: 'robot', cnf: { 'x5t#S256': sha(der) } });
+    const authorization = `Bearer ${token}`;
+    const certificate = encodeURIComponent(certificatePem);
+    const given = {
+      path: '/mtls',
+      principal: 'a.example',
+      certificate,
+      headers: { authorization },
+    };
+    expect(said(await world.ask(given))).to.equal('permit mtls');
+    const forwarding = await createWorld(policy, {
+      'countersign.yaml': patient.replace(
+        'prod.example] }',
+        'prod.example], peer: { xfcc: last } }',
+      ),
+      'keys/corp.jwks.json': JSON.stringify(world.corp.jwks),
+    });
+    const askBehind = async (hash: string) => {
+      const xfcc = `By=spiffe://prod.example/x;Hash=${hash};Subject="";URI=${id}`;
+      const headers = { authorization, 'x-forwarded-client-cert': xfcc };
+      return said(await forwarding.ask({ path: '/mtls', headers }));
+    };
+    const hex = createHash('sha256').update(der).digest('hex');
+    expect(await askBehind(hex)).to.equal('permit mtls');
+    expect(await askBehind(hex.replace(/^./, (digit) => (digit === '0' ? '1' : '0')))).to.equal(
+      'deny 401 proof_invalid',
+    );
+    forwarding.close();
   });
 });

@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { Refusal } from '../../src/errors.js';
-import { memoryStore } from '../../src/replay/memory-store.js';
 import {
   bearer,
   changingKeys,
@@ -15,6 +14,7 @@ import {
   otherKey,
   outcomeOf,
   requestOf,
+  storeOf,
   verificationKey,
 } from './fixtures.js';
 
@@ -86,10 +86,7 @@ describe('a token for single use', () => {
   const once = (size = 100) =>
     identifierOf({
       token: { issuers: [issuerOf({ singleUse: true })] },
-      replay: memoryStore(
-        () => size,
-        () => nowMs,
-      ),
+      replay: storeOf(size),
     });
 
   it('is accepted by one request, and again when Envoy delivers the same Check', async () => {

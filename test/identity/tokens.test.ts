@@ -1,7 +1,7 @@
 import { createHmac, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
-import { createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -328,7 +328,10 @@ function derSigned(): string {
 describe('a token (IDENTITY.md 6 A, B)', () => {
   let world: World;
   before(async () => {
-    world = await createWorld(policy, { 'keys/corp.jwks.json': jwks(jwk, twin, weakJwk) });
+    world = await createWorld(policy, {
+      'countersign.yaml': patient,
+      'keys/corp.jwks.json': jwks(jwk, twin, weakJwk),
+    });
   });
   after(() => world.close());
   const ask = async (authorization: string) => {

@@ -26,4 +26,16 @@ describe('a policy file with one fault', () => {
       expect(said).to.equal(readFileSync(golden, 'utf8'));
     });
   }
+
+  it('is there for every code that the compiler reports', () => {
+    const files = readdirSync('src/policy').filter((file) => file.startsWith('compile'));
+    const sources = files.map((file) => readFileSync(`src/policy/${file}`, 'utf8')).join('\n');
+    const reported = [...sources.matchAll(/\breport(?:At)?\(([^;]*?)\);/g)].flatMap(
+      ([, call = '']) => [...call.matchAll(/'([a-z]+_[a-z_]+)'/g)].map(([, code]) => code),
+    );
+    const goldens = readdirSync(folder).filter((file) => file.endsWith('.out.txt'));
+    const said = goldens.map((file) => readFileSync(`${folder}/${file}`, 'utf8')).join('\n');
+    expect(reported.length).to.be.greaterThan(10);
+    for (const code of reported) expect(said).to.include(`[${code}]`);
+  });
 });

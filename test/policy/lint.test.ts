@@ -26,6 +26,29 @@ const rows: readonly { name: string; rules: string; want: readonly string[] }[] 
     want: ['cidr_host_bits it means 203.0.113.0/24'],
   },
   {
+    name: 'an IPv6 CIDR with host bits (C23)',
+    rules: `${use}  - { id: a, effect: permit, principals: [one], paths: [/a], source: ["2001:db8:0:1::5/63", "2001:db8::/32", "::1", "fe80::1:2/0"] }\n`,
+    want: ['cidr_host_bits it means 2001:db8::/63', 'cidr_host_bits it means ::/0', 'open_source'],
+  },
+  {
+    name: 'a deny that a slash steps around',
+    rules: `${use}  - { id: a, effect: permit, principals: [one], methods: [GET], paths: ["/x/**"] }\n  - { id: no, effect: deny, paths: ["/x/{id}/export"] }\n`,
+    want: ['deny_slash no'],
+  },
+  {
+    name: 'no slash where none is permitted, or where it is denied as well',
+    rules: `${use}  - { id: a, effect: permit, principals: [one], methods: [GET], paths: ["/x/{a}/{b}", "/y/**"] }
+  - { id: no, effect: deny, paths: ["/x/{id}/export"] }
+  - { id: both, effect: deny, paths: [/y/export, /y/export/] }
+  - { id: all, effect: deny, paths: ["/y/z/**"] }
+  - { id: post, effect: deny, methods: [POST], paths: [/y/w] }
+  - { id: would, effect: deny, mode: shadow, paths: [/y/v] }
+  - { id: b, effect: permit, principals: [one], methods: [GET], hosts: [b.example], paths: ["/h/**"] }
+  - { id: host, effect: deny, hosts: [a.example], paths: [/h/x] }
+`,
+    want: [],
+  },
+  {
     name: 'a wildcard that writes below a wildcard (D23)',
     rules: `${use}  - { id: a, effect: permit, principals: [all], paths: ["/x/**"] }\n`,
     want: ['broad_grant'],
@@ -102,7 +125,9 @@ describe('the lint of policies', () => {
       const warnings = compiled.ok ? compiled.warnings : compiled.findings;
       const said = warnings.map(({ code, path, suggestion }) => {
         const name = code === 'unused_principal' ? path.replace('principals.', ' ') : '';
-        const rule = ['unreachable_rule', 'covered_rule'].includes(code) ? ` ${path}` : '';
+        const rule = ['unreachable_rule', 'covered_rule', 'deny_slash'].includes(code)
+          ? ` ${path}`
+          : '';
         return `${code}${name}${rule}${code === 'cidr_host_bits' ? ` ${suggestion}` : ''}`;
       });
       expect(said).to.deep.equal(want);

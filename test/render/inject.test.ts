@@ -70,6 +70,14 @@ describe('injecting the sidecar', () => {
     });
   }
 
+  it('writes what k8s/component has', () => {
+    const component = parse(readFileSync('k8s/component/sidecar.yaml', 'utf8')).spec.template.spec;
+    const { initContainers, volumes, securityContext } = specOf(
+      inject(pod({ containers: [app] })).text,
+    );
+    expect({ initContainers, volumes, securityContext }).to.deep.equal(component);
+  });
+
   it('stands first among the init containers', () => {
     const { text } = inject(pod({ initContainers: [{ name: 'one' }], containers: [app] }));
     expect(specOf(text).initContainers.map(({ name }) => name)).to.deep.equal([

@@ -36,6 +36,7 @@ rules: [{ id: once, effect: permit, principals: [robot], methods: [GET], paths: 
     redisPort = first;
     redis = startRedis(redisPort);
     const config = readFileSync(workplace.configFile, 'utf8')
+      .replace(/^deadline: .*\n/m, '')
       .replace(
         '  approvals:\n',
         '    - { name: once, issuer: "https://once.example", audiences: [edge], algorithms: [ES256], jwks: { file: keys/corp.jwks.json }, singleUse: true }\n  approvals:\n',

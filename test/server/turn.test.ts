@@ -14,14 +14,27 @@ describe('how long calls wait for their turn', () => {
     await Promise.resolve();
     nowMs = 109;
     expect(waitedMs()).to.equal(9);
-    await nextTurn();
-    expect(waitedMs()).to.equal(0);
   });
 
-  it('is nothing after the process was busy with something else', async () => {
+  it('is the turn before as well where one follows the other without rest', async () => {
+    let nowMs = 100;
+    const waitedMs = createTurnClock(() => nowMs);
+    waitedMs();
+    nowMs = 109;
+    await nextTurn();
+    nowMs = 110;
+    expect(waitedMs()).to.equal(9);
+    nowMs = 112;
+    expect(waitedMs()).to.equal(11);
+    await nextTurn();
+    expect(waitedMs(), 'and no more than that one').to.equal(2);
+  });
+
+  it('is nothing after a rest, and nothing for what else the process did', async () => {
     let nowMs = 0;
     const waitedMs = createTurnClock(() => nowMs);
     waitedMs();
+    nowMs = 100;
     await nextTurn();
     nowMs = 5_000;
     expect(waitedMs()).to.equal(0);

@@ -20,6 +20,7 @@ export interface Given {
   readonly sourceIp?: string;
   readonly sni?: string;
   readonly destinationPort?: number;
+  readonly contextExtensions?: Readonly<Record<string, string>>;
   readonly metadata?: Readonly<Record<string, Readonly<Record<string, never>>>>;
 }
 
@@ -50,7 +51,7 @@ function contextOf(given: Given) {
       principal: '',
       certificate: '',
     },
-    contextExtensions: new Map<string, string>(),
+    contextExtensions: new Map(Object.entries(given.contextExtensions ?? {})),
     metadataContext:
       given.metadata === undefined
         ? undefined

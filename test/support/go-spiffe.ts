@@ -1,11 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
-import { describe } from 'mocha';
-import { root } from '../../envoy/find-envoy.js';
-
-const sources = join(root, 'test', 'go-spiffe');
+import { buildGo } from './go-program.js';
 
 /** What go-spiffe's validators hold a question to. */
 export interface GoTrust {
@@ -31,37 +25,7 @@ export interface GoAnswer {
   readonly why?: string;
 }
 
-const hasGo = spawnSync('go', ['version']).error === undefined;
-
-/** A suite that needs go-spiffe. Without Go it fails in CI, and is left out with its reason elsewhere. */
-export function describeGo(name: string, suite: () => void): void {
-  if (hasGo || process.env['CI'] === 'true') describe(name, suite);
-  else
-    describe.skip(`${name} (LEFT OUT: there is no Go on the PATH to build go-spiffe with)`, suite);
-}
-
-/**
- * Builds test/go-spiffe once into the cache folder and gives the program's path. The name has a digest
- * of its sources, so that another version is another file.
- */
-export function buildGoSpiffe(): string {
-  if (!hasGo) throw new Error('Go 1.26 is needed to build test/go-spiffe');
-  const hash = createHash('sha256');
-  for (const file of readdirSync(sources).sort()) hash.update(readFileSync(join(sources, file)));
-  const cache = process.env['COUNTERSIGN_CACHE'] ?? join(root, '.cache');
-  const program = join(cache, `go-spiffe-${hash.digest('hex').slice(0, 16)}`);
-  if (existsSync(program)) return program;
-  mkdirSync(cache, { recursive: true });
-  const built = `${program}.${process.pid}`;
-  const { status, stderr } = spawnSync(
-    'go',
-    ['build', '-buildvcs=false', '-trimpath', '-ldflags', '-s -w', '-o', built, '.'],
-    { cwd: sources, env: { ...process.env, CGO_ENABLED: '0' }, encoding: 'utf8' },
-  );
-  if (status !== 0) throw new Error(`go build: ${stderr}`);
-  renameSync(built, program);
-  return program;
-}
+export const buildGoSpiffe = (): string => buildGo('go-spiffe');
 
 /** Asks go-spiffe's validators, all questions in one run. */
 export function askGo(program: string, questions: readonly GoQuestion[]): readonly GoAnswer[] {

@@ -4,13 +4,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { afterEach, before, beforeEach, it } from 'mocha';
 import { until } from '../../examples/quickstart/sidecar.js';
-import {
-  buildGoSpiffe,
-  describeGo,
-  fetchByGo,
-  type GoWatch,
-  watchByGo,
-} from '../support/go-spiffe.js';
+import { describeGo } from '../support/go-program.js';
+import { buildGoSpiffe, fetchByGo, type GoWatch, watchByGo } from '../support/go-spiffe.js';
 import {
   createSpiffeAgent,
   newJwtKey,

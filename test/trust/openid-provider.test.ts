@@ -5,7 +5,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
 import Provider from 'oidc-provider';
 import { until } from '../../examples/quickstart/sidecar.js';
 import { base64url } from '../identity/fixtures.js';
-import { config, createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -93,7 +93,7 @@ describe('access tokens of a real OpenID provider (RFC 9068)', () => {
     one = await privateJwk('one');
     handler = provider(one);
     world = await createWorld(policy, {
-      'countersign.yaml': config.replace(
+      'countersign.yaml': patient.replace(
         '  approvals:',
         `    - { name: provider, issuer: "${issuer}", audiences: ["${audience}"], algorithms: [ES256], types: [at+jwt], jwks: { discovery: true, refresh: 5m, staleMax: 1h } }\n  approvals:`,
       ),

@@ -16,7 +16,7 @@ import {
   type TrustDomain,
   workloadService,
 } from '../support/spiffe-agent.js';
-import { config, createWorld, said, type World } from '../support/world.js';
+import { createWorld, patient, said, type World } from '../support/world.js';
 
 const policy = `version: 1
 policy: p
@@ -29,7 +29,7 @@ const gone = 'deny 503 bundle_unavailable';
 
 /** The configuration of the worlds here: two trust domains, and no bundle file. */
 const withAgent = (address: string, more = '') =>
-  config.replace(
+  patient.replace(
     'spiffe: { trustDomains: [prod.example] }',
     `spiffe: { trustDomains: [prod.example, partner.example], jwtSvid: { audiences: [edge]${more} }, workloadApi: "${address}", maxBundleAge: 1h }`,
   );
@@ -155,6 +155,22 @@ describe('bundles of the Workload API', () => {
       [0, 0],
       [0, 0],
     ]);
+  });
+
+  it('are waited for by nobody: a sidecar that starts without its agent answers, and takes them when it comes', async () => {
+    agent.stop();
+    const early = await createWorld(policy, { 'countersign.yaml': withAgent(agent.address) });
+    const headers = { authorization: `Bearer ${await signSvid(prod, bot, 'edge')}` };
+    const askEarly = async () => said(await early.ask({ path: '/', headers }));
+    const corp = await early.corp.sign({ sub: 'robot' });
+    expect(await askEarly()).to.equal(gone);
+    expect(
+      said(await early.ask({ path: '/', headers: { authorization: `Bearer ${corp}` } })),
+    ).to.equal('permit any');
+    await agent.start();
+    await becomes('permit any', askEarly);
+    await early.loader.close();
+    early.close();
   });
 
   it('are dropped when the identity of this workload is withdrawn, and taken again (C17)', async () => {

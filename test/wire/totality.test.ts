@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import protobuf from 'google-protobuf';
 import { describe, it } from 'mocha';
+import protobuf from 'protobufjs';
 import { decodeCheckRequest, encodeCheckRequest } from '../../src/wire/external-auth.js';
 import { decodeHealthRequest } from '../../src/wire/health.js';
 import { checkRequest } from '../support/check-request.js';
@@ -13,9 +13,8 @@ const good = encodeCheckRequest(
 /** Wraps bytes in length-delimited fields, the innermost first. */
 function nest(inner: Uint8Array, fields: readonly number[]): Uint8Array {
   return fields.reduce((bytes, field) => {
-    const writer = new protobuf.BinaryWriter();
-    writer.writeBytes(field, bytes);
-    return writer.getResultBuffer();
+    const tag = 8 * field + 2;
+    return protobuf.Writer.create().uint32(tag).bytes(bytes).finish();
   }, inner);
 }
 

@@ -91,6 +91,22 @@ describe(`a sidecar of ${size} workers`, () => {
     expect(statuses).to.deep.equal([200, ...Array(2 * size - 1).fill(403)]);
   });
 
+  it('refuses what is used once while the primary does not answer', async () => {
+    const subject = 'spiffe://prod.example/ns/payments/sa/bot';
+    const approval = approve(workplace, subject, 'POST', '/payments/p-43');
+    const headers = { 'x-countersign-approval': approval };
+    const call: Call = { method: 'POST', path: '/payments/p-43', as: 'payments', headers };
+    const [connection] = connections;
+    expect((await connection?.send(permitted))?.status).to.equal(200);
+    sidecar.process.kill('SIGSTOP');
+    const meanwhile = await connection?.send(call);
+    const others = await connection?.send(permitted);
+    sidecar.process.kill('SIGCONT');
+    expect(meanwhile?.status).to.equal(503);
+    expect(meanwhile?.body).to.match(/"code":"store_unavailable"/);
+    expect(others?.status, 'what needs no memory is decided').to.equal(200);
+  });
+
   it('writes whole lines to the decision log', async () => {
     const rounds = 50;
     const sent = await Promise.all(Array.from({ length: rounds }, () => everywhere(denied)));

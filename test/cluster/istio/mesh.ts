@@ -12,6 +12,7 @@ import { reserve } from '../../../examples/quickstart/workplace.js';
 import { cluster } from '../cluster.js';
 import { installCrds } from '../crds.js';
 import { type Manifest, manifestsOf } from '../kubectl.js';
+import { eventually } from '../program.js';
 import { ports, type Workload } from './workload.js';
 
 /** What the workloads of one test file share: identities, a policy, and running sidecars. */
@@ -154,6 +155,14 @@ export function ask({ ip }: Workload, { path, token, as, headers }: Ask): Promis
     request.setTimeout(10_000, () => request.destroy(new Error('no answer within 10 s')));
     request.end();
   });
+}
+
+/** Waits until a request is permitted: the sidecar is up, and warm. */
+export async function permits(workload: Workload, token: string): Promise<void> {
+  await eventually(
+    async () => (await ask(workload, { path: '/orders/0', token })).status === 200 || undefined,
+    () => 'no request is permitted',
+  );
 }
 
 /** Sends bytes that are no HTTP of Envoy's, and gives what comes back before the end. */

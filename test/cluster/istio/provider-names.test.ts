@@ -60,7 +60,7 @@ describe('two providers for one workload, one name the beginning of the other', 
   const istiod = async (name: string, env: Readonly<Record<string, string>>) => {
     const provider = (id: string, port: number) => ({
       name: id,
-      envoyExtAuthzGrpc: { service: `${id}.local`, port, timeout: '0.5s' },
+      envoyExtAuthzGrpc: { service: `istio-system/${id}.local`, port, timeout: '0.5s' },
     });
     const entryOf = async (id: string) => {
       const { spec } = await cluster().kubectl.get<{

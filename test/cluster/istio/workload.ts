@@ -44,6 +44,8 @@ export interface WorkloadOptions {
   readonly sidecar?: Readonly<Record<string, unknown>>;
   /** Files server.pem, server.key and ca.pem, for the port with mutual TLS. */
   readonly certificates: string;
+  /** An application of its own behind the port `tcp`. */
+  readonly tcpApplication?: number;
   /** A text in the pushed configuration that shows that istiod has seen all of the objects. */
   readonly shows: string;
 }
@@ -105,17 +107,16 @@ async function countListeners(admin: number, ip: string): Promise<number> {
 }
 
 function objectsOf(
-  { sidecar, certificates, name }: WorkloadOptions,
+  { sidecar, certificates, name, tcpApplication }: WorkloadOptions,
   ip: string,
   app: number,
 ): readonly Manifest[] {
   const labels = { app: 'orders' };
-  const defaultEndpoint = `127.0.0.1:${app}`;
-  const ingress = (number: number, protocol: string) => ({
+  const ingress = (number: number, protocol: string, to = app) => ({
     port: { number, protocol, name: `${protocol.toLowerCase()}-${number}` },
     bind: ip,
     captureMode: 'NONE',
-    defaultEndpoint,
+    defaultEndpoint: `127.0.0.1:${to}`,
   });
   return [
     {
@@ -133,7 +134,7 @@ function objectsOf(
         ingress: [
           ingress(ports.http, 'HTTP'),
           ingress(ports.https, 'HTTP'),
-          ingress(ports.tcp, 'TCP'),
+          ingress(ports.tcp, 'TCP', tcpApplication),
           ingress(ports.tcpPermitted, 'TCP'),
         ],
         ...sidecar,

@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../../../envoy/find-envoy.js';
 import type { Kubectl } from '../kubectl.js';
@@ -19,13 +19,42 @@ export async function mochaGlobalTeardown(): Promise<void> {
   await running?.stop();
 }
 
-/** A copy of k8s/ whose example trusts this cluster's own keys, as its comment says. */
+/**
+ * Time for a Check where everything else of a cluster runs on the same few cores: 503 for a passed
+ * deadline is right there, and not what these tests are about.
+ */
+export const patience = { deadline: '5s', timeout: '10s' };
+
+/** A copy of k8s/ with that time, whose example trusts this cluster's own keys, as its comment says. */
 export async function exampleFor({ controlPlane: { folder, kubectl } }: Node): Promise<string> {
   const copy = mkdtempSync(join(folder, 'k8s-'));
   cpSync(join(root, 'k8s'), copy, { recursive: true });
   const jwks = await kubectl.must(['get', '--raw', '/openid/v1/jwks']);
   writeFileSync(join(copy, 'example', 'cluster.jwks.json'), jwks);
+  appendFileSync(join(copy, 'example', 'countersign.yaml'), `deadline: ${patience.deadline}\n`);
+  const envoy = join(copy, 'base', 'envoy.yaml');
+  const text = readFileSync(envoy, 'utf8');
+  writeFileSync(envoy, text.replace('timeout: 1s #', `timeout: ${patience.timeout} #`));
   return copy;
+}
+
+/** Applies k8s/injection, and resolves when the API server acts by it: about a second later. */
+export async function startInjection(kubectl: Kubectl): Promise<void> {
+  await kubectl.must(['apply', '-k', join(root, 'k8s', 'injection')]);
+  const labelled = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'probe', namespace: 'default', labels: { 'countersign/inject': 'true' } },
+    spec: { containers: [{ name: 'app', image: 'orders:local' }] },
+  };
+  const args = ['apply', '--dry-run=server', '-o', 'json', '-f', '-'];
+  await eventually(
+    async () => {
+      const { code, stdout } = await kubectl.run(args, JSON.stringify(labelled));
+      return code === 0 && stdout.includes('countersign-socket') ? true : undefined;
+    },
+    () => 'nothing is injected',
+  );
 }
 
 export interface ContainerStatus {
@@ -112,7 +141,7 @@ export async function get(ip: string, path: string, token = ''): Promise<Answer>
   try {
     const headers: Record<string, string> =
       token === '' ? {} : { authorization: `Bearer ${token}` };
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(30_000);
     const answer = await fetch(`http://${ip}:8080${path}`, { headers, signal });
     return { status: answer.status, body: await answer.text() };
   } catch (error) {

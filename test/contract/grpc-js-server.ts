@@ -7,10 +7,9 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
-import { decodeHealthRequest, encodeHealthResponse } from '../wire/health.js';
-import { answerCheck } from './answer-check.js';
-import { doorOptions, openDoor } from './door.js';
-import { createHealth, type Health } from './health.js';
+import { answerCheck } from '../../src/server/answer-check.js';
+import { doorOptions, openDoor } from '../../src/server/door.js';
+import { createHealth, type Health } from '../../src/server/health.js';
 import {
   type CheckHandler,
   checkPath,
@@ -19,7 +18,8 @@ import {
   type Listener,
   maxConcurrentStreams,
   type ServerOptions,
-} from './listener.js';
+} from '../../src/server/listener.js';
+import { decodeHealthRequest, encodeHealthResponse } from '../../src/wire/health.js';
 
 const bytes = (value: Uint8Array): Buffer =>
   Buffer.from(value.buffer, value.byteOffset, value.byteLength);
