@@ -23,6 +23,7 @@ interface Filter {
 /** The parts of a bootstrap that are changed here. */
 interface Bootstrap {
   static_resources: {
+    clusters: { connect_timeout: string }[];
     listeners: {
       name: string;
       filter_chains: { filters: { typed_config: { http_filters: Filter[] } }[] }[];
@@ -46,7 +47,7 @@ function bootstrap(
     countersign: workplace.path('authz.sock'),
   });
   const changed: Bootstrap = parse(text);
-  const { listeners } = changed.static_resources;
+  const { listeners, clusters } = changed.static_resources;
   const filters = listeners.flatMap(({ filter_chains }) =>
     filter_chains.flatMap((it) => it.filters),
   );
@@ -57,6 +58,7 @@ function bootstrap(
     if (isAsked) continue;
     typed_config.http_filters = typed_config.http_filters.filter(({ name }) => name !== extAuthz);
   }
+  for (const cluster of clusters) cluster.connect_timeout = '20s';
   listeners.push(parse(application(app)));
   return stringify(changed);
 }

@@ -67,7 +67,8 @@ export function judgeRule(candidate: Candidate, facts: Circumstances): RuleVerdi
   if (source !== undefined) return fail('source', 'source_not_allowed', source);
   if (rule.during !== undefined && !rule.during.some((window) => window.contains(facts.nowMs))) {
     const names = rule.during.map((window) => window.name).join(', ');
-    return fail('during', 'outside_window', `now is outside ${names}`);
+    const now = new Date(facts.nowMs).toISOString();
+    return fail('during', 'outside_window', `now, ${now}, is outside ${names}`);
   }
   const required = judgeRequirements(rule, facts);
   const isUntold =
@@ -166,7 +167,8 @@ function judgeTokenAge(maxTokenAgeMs: number, facts: Circumstances): Refusal | u
   }
   const ageMs = facts.nowMs - token.issuedAt * 1000;
   if (ageMs <= maxTokenAgeMs) return undefined;
-  return new Refusal('token_too_old', `the token is ${Math.floor(ageMs / 1000)} s old`);
+  const [old, most] = [ageMs, maxTokenAgeMs].map((ms) => Math.floor(ms / 1000));
+  return new Refusal('token_too_old', `the token is ${old} s old, over ${most} s`);
 }
 
 /** Undefined when the condition holds for one of the rule's templates that matched. */

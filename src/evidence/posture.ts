@@ -46,7 +46,10 @@ export function requirePosture(
   }
   const ageMs = nowMs - posture.updatedAtMs;
   if (requirement.maxAgeMs !== undefined && ageMs > requirement.maxAgeMs) {
-    return new Refusal('posture_stale', `the posture file is ${Math.floor(ageMs / 1000)} s old`);
+    return new Refusal(
+      'posture_stale',
+      `the posture file is ${Math.floor(ageMs / 1000)} s old, over ${requirement.maxAgeMs / 1000} s`,
+    );
   }
   for (const id of ids) {
     const { status, secretStatus } = posture.identities.get(id) ?? {};

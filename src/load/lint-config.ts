@@ -24,7 +24,7 @@ function lintReplay({ trust, replay }: Config, rules: readonly Rule[], warn: War
     trust.jwt.some(({ singleUse }) => singleUse);
   if (isSingleUse && replay.store === 'memory') {
     const message =
-      'single use holds in this process alone, until it restarts; replay: { store: valkey } is shared';
+      'single use holds in this sidecar alone, until it restarts; replay: { store: valkey } is shared';
     warn(['replay'], 'memory_replay', message);
   }
   if (hasDpop && trust.dpop.origins.length === 0) {

@@ -44,7 +44,8 @@ export class DecisionCounters {
     const known = this.#decisions.get(rule?.id ?? '')?.get(code);
     if (known === undefined) this.#first(effect, code, rule?.id ?? '');
     else known.count += 1;
-    if (shadow.length > 0) this.#countShadows(effect, shadow);
+    // A shadow permit turns no deny that a rule made; every shadow deny has a permit to turn.
+    if (shadow.length > 0 && code !== 'denied_by_rule') this.#countShadows(effect, shadow);
   }
 
   #first(effect: string, code: string, rule: string): void {

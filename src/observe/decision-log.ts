@@ -1,5 +1,6 @@
 import type { CheckRecord } from '../check.js';
-import { type Detail, decisionRecord } from './decision-record.js';
+import { decisionLine } from './decision-line.js';
+import type { Detail } from './decision-record.js';
 import { LineSink } from './line-sink.js';
 import { LogFile, type Rotation } from './log-file.js';
 import { standardOutput } from './standard-output.js';
@@ -44,7 +45,7 @@ export function createDecisionLog(
   return {
     write(record) {
       if (record.decision.effect === 'permit' && random() >= options.permits) return;
-      sink.write(decisionLine(record, options));
+      sink.write(decisionLine(record, options.detail, options.credentialHeaders));
     },
     failure: () => sink.failure,
     reopen: () => file?.reopen(),
@@ -58,10 +59,3 @@ const nowhere: DecisionLog = {
   reopen: () => {},
   close: () => Promise.resolve(),
 };
-
-/** One line as a logger would write it; made here, since it is most of what a record costs. */
-function decisionLine(record: CheckRecord, options: DecisionLogOptions): string {
-  const time = new Date(record.nowMs).toISOString();
-  const rest = JSON.stringify(decisionRecord(record, options.detail, options.credentialHeaders));
-  return `{"time":"${time}","level":"info","msg":"decision",${rest.slice(1)}\n`;
-}

@@ -37,8 +37,7 @@ export function decisionRecord(
     token: seen.caller?.token && tokenRecord(seen.caller.token),
     request: seen.request?.kind === 'http' ? requestRecord(seen.request) : undefined,
     source: seen.request?.client?.ip,
-    mcp:
-      seen.mcp?.kind === 'message' ? { method: seen.mcp.method, tool: seen.mcp.tool } : undefined,
+    mcp: seen.mcp?.kind === 'message' ? mcpRecord(seen.mcp) : undefined,
     grpc: seen.request?.kind === 'http' ? seen.request.grpc : undefined,
     approval: approval && { jti: approval.jti, approver: approval.approver },
     controls: rule === undefined || rule.controls.length === 0 ? undefined : rule.controls,
@@ -48,8 +47,12 @@ export function decisionRecord(
   };
 }
 
-function tokenRecord({ issuer, subject, actor, jti }: TokenIdentity): object {
+export function tokenRecord({ issuer, subject, actor, jti }: TokenIdentity): object {
   return { issuer, subject, actor: member(actor, 'sub'), jti };
+}
+
+export function mcpRecord({ method, tool }: McpMessage & { kind: 'message' }): object {
+  return { method, tool };
 }
 
 function requestRecord({ id, method, host, path, protocol }: HttpRequest): object {

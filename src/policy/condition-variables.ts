@@ -125,12 +125,14 @@ function bindRequest(
 ): Bindings {
   const bound: Bindings = {
     method: request.method,
-    // As rules match it: another spelling of a path is the same path.
-    path: `/${request.path.segments.join('/')}`,
     host: request.host.name,
     scheme: request.scheme,
     protocol: request.protocol,
   };
+  // As rules match it: another spelling of a path is the same path.
+  if (members.has('path') || members.has('*')) {
+    bound['path'] = `/${request.path.segments.join('/')}`;
+  }
   if (members.has('time')) bound['time'] = timestampFromMs(request.startedAtMs ?? input.nowMs);
   if (members.has('body') && input.body !== undefined) bound['body'] = input.body;
   if (members.has('headers')) bound['headers'] = joinHeaders(request);

@@ -131,6 +131,14 @@ const targets: ReadonlyMap<string, { member: string; as: 'tool' | 'resource' | '
     ['resources/unsubscribe', { member: 'uri', as: 'resource' }],
   ]);
 
+/** Whether a server may take the URI of a resource for another than its text says (RFC 3986 §5.2.4, §6.2.2). */
+function isAmbiguousUri(uri: string): boolean {
+  const [path = ''] = uri.split(/[?#]/);
+  if (/[\\\s\p{Cc}]|%(?:2f|5c|25|[01][0-9a-f]|7f)/iu.test(path)) return true;
+  const segments = path.replace(/%2e/gi, '.').split('/');
+  return segments.some((segment) => segment === '.' || segment === '..');
+}
+
 function readParams(
   id: string | number | undefined,
   method: string,
@@ -142,7 +150,9 @@ function readParams(
   if (target === undefined) return message;
   const name = member(params, target.member);
   if (typeof name !== 'string' || name === '') return undefined;
-  if (target.as === 'resource') return { ...message, resource: name };
+  if (target.as === 'resource') {
+    return isAmbiguousUri(name) ? undefined : { ...message, resource: name };
+  }
   const given = member(params, 'arguments');
   if (given !== undefined && !isJsonObject(given)) return undefined;
   const known = isWhole ? (given ?? {}) : filterArguments(given);

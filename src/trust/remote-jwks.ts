@@ -3,7 +3,7 @@ import { isJsonObject, member } from '../json/json-value.js';
 import { parseJson } from '../json/parse-json.js';
 import { parseJwks } from './jwks.js';
 import type { KeySet, KeySource } from './key-source.js';
-import { isTrustedUrl } from './trusted-url.js';
+import { mayLeadTo } from './trusted-url.js';
 
 export interface RemoteJwksOptions {
   /** The key set's URL, or the issuer whose OpenID configuration names it. */
@@ -133,7 +133,7 @@ async function discover(issuer: string, timeoutMs: number): Promise<string> {
   if (member(configuration, 'issuer') !== issuer) {
     throw new Unavailable('the OpenID configuration is not the issuer’s own');
   }
-  if (typeof url !== 'string' || !isTrustedUrl(url)) {
+  if (typeof url !== 'string' || !mayLeadTo(issuer, url)) {
     throw new Unavailable('the OpenID configuration names no jwks_uri that is trusted');
   }
   return url;

@@ -9,3 +9,8 @@ export function isTrustedUrl(text: string): boolean {
   const isLocal = hostname === 'localhost' || hostname === '[::1]' || isV4Loopback;
   return protocol === 'https:' || (protocol === 'http:' && isLocal);
 }
+
+/** Whether the configuration of an issuer may name this URL: no https issuer leads to http of this machine. */
+export function mayLeadTo(issuer: string, url: string): boolean {
+  return isTrustedUrl(url) && (/^https:/i.test(url) || !/^https:/i.test(issuer));
+}

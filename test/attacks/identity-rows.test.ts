@@ -353,6 +353,22 @@ describe('identities under attack (IDENTITY.md 6 A–C)', () => {
     expect(connections).to.equal(1);
   });
 
+  it('a JWT-SVID is revoked under the name of its trust domain: by jti, by key, by id', async () => {
+    const given = () => bearer(svid({ jti: 'svid-jti' }), '/bot');
+    for (const line of [
+      'tokens: [{ issuer: prod.example, jti: svid-jti }]',
+      'keys: [{ issuer: prod.example, kid: svid-1 }]',
+      `identities: ["${bot}"]`,
+    ]) {
+      expect(await ask(given())).to.equal('permit bot');
+      world.write('data/revocations.yaml', `version: 1\n${line}\n`);
+      world.loader.load();
+      expect(await ask(given()), line).to.equal('deny 403 revoked');
+      world.write('data/revocations.yaml', 'version: 1\n');
+      world.loader.load();
+    }
+  });
+
   it('A16 no other spelling of a revoked token is accepted', async () => {
     const revoked = token({ jti: 'gone' });
     expect(await ask(bearer(revoked))).to.equal('permit any');

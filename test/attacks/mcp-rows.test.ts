@@ -114,6 +114,25 @@ const rows: readonly { name: string; given: Given; want: string }[] = [
     given: post(envelope('resources/read', { uri: 'file:///etc/passwd' })),
     want: 'deny 403 no_rule',
   },
+  ...[
+    '../private',
+    '%2e%2e/private',
+    '.%2E/private',
+    '..%2fprivate',
+    '%252e%252e/private',
+    'a\\..\\b',
+    './a',
+    '..',
+  ].map((end) => ({
+    name: `E11 a resource that steps out of its folder: ${end}`,
+    given: post(envelope('resources/read', { uri: `https://docs.example/${end}` })),
+    want: 'deny 400 mcp_malformed',
+  })),
+  {
+    name: 'E11 dots that are no segment, and those of a query',
+    given: post(envelope('resources/read', { uri: 'https://docs.example/a..b/.c?x=../y' })),
+    want: 'permit files',
+  },
   {
     name: 'E11 the address of the machine’s own metadata',
     given: post(envelope('resources/read', { uri: 'http://169.254.169.254/' })),

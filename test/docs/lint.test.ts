@@ -7,6 +7,7 @@ import { lintConfig } from '../../src/load/lint-config.js';
 import { compilePolicies } from '../../src/policy/compile.js';
 import { istioCodes } from '../../src/render/lint-istio.js';
 import { unmetCodes } from '../../src/render/unmet.js';
+import { parseJwks } from '../../src/trust/jwks.js';
 
 const page = readFileSync('docs/lint.md', 'utf8');
 const sections = page.split(/^### /m).slice(1);
@@ -66,6 +67,15 @@ describe('docs/lint.md', () => {
   it('lists all that Envoy or Istio will not tell', () => {
     const listed = [...page.matchAll(/^\| `([a-z_]+)` \|/gm)].map(([, code]) => code);
     expect(listed.sort()).to.deep.equal([...unmetCodes, ...istioCodes].sort());
+  });
+
+  it('shows a key that is skipped', () => {
+    const [, text = ''] = /```json\n([\s\S]*?)```/.exec(page) ?? [];
+    expect(parseJwks(text, ['ES256'])).to.have.nested.property(
+      'warnings[0]',
+      'key 1 is skipped: its "use" is not "sig"',
+    );
+    expect(parseJwks(text.replace('enc', 'sig'), ['ES256'])).to.have.property('warnings').empty;
   });
 
   it('shows a warning that is silent', () => {

@@ -140,6 +140,50 @@ describe('a signature by RSA', () => {
   });
 });
 
+describe('a signature by Ed25519', () => {
+  const key = newKey('ed', 'EdDSA');
+  const order = 2n ** 252n + 27742317777372353535851937790883648493n;
+  const real = (input: string) => signBytes(input, key);
+  /** The same signature with another number s, which an old verifier would reduce by the order. */
+  const withS = (change: (s: bigint) => bigint) => (input: string) => {
+    const bytes = real(input);
+    const s = BigInt(`0x${Buffer.from(bytes.subarray(32)).reverse().toString('hex')}`);
+    const hex = change(s).toString(16).padStart(64, '0');
+    return Buffer.concat([bytes.subarray(0, 32), Buffer.from(hex, 'hex').reverse()]);
+  };
+  const rows: readonly { name: string; make: (input: string) => Uint8Array }[] = [
+    { name: 'zero', make: () => Buffer.alloc(64) },
+    { name: 's + the order', make: withS((s) => s + order) },
+    { name: 's = 0', make: withS(() => 0n) },
+    { name: 'the order − s', make: withS((s) => order - s) },
+    {
+      name: 'the neutral point and s = 0',
+      make: () => Buffer.concat([Buffer.from([1]), Buffer.alloc(63)]),
+    },
+    { name: 'a byte less', make: (i) => real(i).subarray(1) },
+    { name: 'a byte more', make: (i) => Buffer.concat([real(i), Buffer.alloc(1)]) },
+    { name: 'a signature of other bytes', make: (i) => real(`${i}.`) },
+  ];
+  for (const { name, make } of rows) {
+    it(`does not hold with ${name}`, async () => {
+      expect(await outcome(signedBy(key, make), issuerWith(key))).to.equal(refused);
+    });
+  }
+
+  it('holds as it was made', async () => {
+    expect(await outcome(signedBy(key, real), issuerWith(key))).to.equal(ok);
+    expect(
+      await outcome(
+        signedBy(
+          key,
+          withS((s) => s),
+        ),
+        issuerWith(key),
+      ),
+    ).to.equal(ok);
+  });
+});
+
 describe('the (r, n − s) twin of a signature', () => {
   it('A16 holds, since it is the same token: only its jti and subject tell uses apart', async () => {
     expect(await outcome(malleableTwin(corpToken()), issuerWith(corpKey))).to.equal(ok);
