@@ -362,10 +362,10 @@ describe('identities under attack (IDENTITY.md 6 A–C)', () => {
     ]) {
       expect(await ask(given())).to.equal('permit bot');
       world.write('data/revocations.yaml', `version: 1\n${line}\n`);
-      world.loader.load();
+      await world.loader.load();
       expect(await ask(given()), line).to.equal('deny 403 revoked');
       world.write('data/revocations.yaml', 'version: 1\n');
-      world.loader.load();
+      await world.loader.load();
     }
   });
 
