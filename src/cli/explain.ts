@@ -8,14 +8,15 @@ import { Refusal } from '../errors.js';
 import { postureEntry } from '../evidence/posture.js';
 import type { Caller } from '../identity/caller.js';
 import { Loader } from '../load/loader.js';
+import { readHere } from '../load/reader.js';
 import type { Candidate, Rule } from '../policy/policy-set.js';
 import { memoryStore } from '../replay/memory-store.js';
 import { httpStatuses } from '../response/status.js';
 import { checkRequestFromJson } from '../wire/check-request-json.js';
 import { encodeCheckRequest } from '../wire/external-auth.js';
 import { type Arguments, type Command, Misuse, text } from './command.js';
+import { configFile, sourceOf } from './config-file.js';
 import { describeCaller, describeRequest } from './describe-check.js';
-import { configFile, sourceOf } from './read-config.js';
 import { isRecord, readRecord } from './recorded-check.js';
 
 /** `countersign explain`: why a request is permitted or denied. */
@@ -43,8 +44,9 @@ export const explain: Command = {
       environment: processEnvironment(),
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
+      reader: readHere(),
     });
-    loader.load();
+    await loader.load();
     await loader.fetched();
     const { snapshot } = loader;
     if (snapshot === undefined) {

@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { injectSidecar } from '../render/inject.js';
 import { type Command, Misuse, text } from './command.js';
+import { configFile } from './config-file.js';
 import { filesOf } from './named-files.js';
 import { podOptions } from './pod-options.js';
-import { configFile, readConfig } from './read-config.js';
+import { readConfig } from './read-config.js';
 
 /** `countersign inject FILE`: adds the sidecar to every pod of a manifest. */
 export const inject: Command = {

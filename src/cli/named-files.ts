@@ -4,7 +4,7 @@ import type { Config } from '../config/config-schema.js';
 import { listPolicyFiles } from '../config/policy-files.js';
 import { configMapKey, namedFiles } from '../render/config-files.js';
 import { Misuse } from './command.js';
-import { sourceOf } from './read-config.js';
+import { sourceOf } from './config-file.js';
 
 /** The configuration and what it names → text; a file elsewhere, or one that is not there, is misuse. */
 export function filesOf(config: Config, file: string, folder: string): ReadonlyMap<string, string> {

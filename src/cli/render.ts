@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { type ListenAddress, parseListenAddress } from '../config/listen-address.js';
 import { renderFindings } from '../document/render-findings.js';
-import { PolicyFiles } from '../load/load-policies.js';
+import { readPolicies } from '../load/read-files.js';
 import { plainOf, type Tree, writeYaml } from '../render/annotated.js';
 import { countersignCluster } from '../render/cluster.js';
 import type { Downstream } from '../render/downstream.js';
@@ -13,9 +13,10 @@ import { configMaps, deploymentPatch } from '../render/kubernetes.js';
 import { type Needs, needsOf } from '../render/needs.js';
 import { type Target, unmetNeeds } from '../render/unmet.js';
 import { type Arguments, type Command, Misuse, text } from './command.js';
+import { configFile, countOf, sourceOf } from './config-file.js';
 import { filesOf } from './named-files.js';
 import { podOptions } from './pod-options.js';
-import { configFile, countOf, readConfig, sourceOf } from './read-config.js';
+import { readConfig } from './read-config.js';
 
 type Renderer = (needs: Needs, args: Arguments) => readonly Tree[];
 
@@ -87,13 +88,12 @@ export const render: Command = {
     const file = configFile(args);
     const config = readConfig(args, io);
     if (config === undefined) return 1;
-    const policies = new PolicyFiles();
-    policies.refresh(config, file, undefined);
-    if (policies.value === undefined) {
-      io.err(renderFindings(policies.findings(), sourceOf));
+    const policies = readPolicies(config, file);
+    if (!policies.ok) {
+      io.err(renderFindings(policies.findings, sourceOf));
       return 1;
     }
-    const needs = needsOf(config, policies.value);
+    const needs = needsOf(config, policies.set);
     const kind = target === 'istio' && text(args, 'waypoint') !== undefined ? 'waypoint' : target;
     const findings = unmetNeeds(needs, kind as Target, file);
     io.err(renderFindings(findings, sourceOf));

@@ -2,8 +2,8 @@ import type { Snapshot } from '../check.js';
 import { isRefused, parseDocument } from '../document/document.js';
 import { renderFindings } from '../document/render-findings.js';
 import { type Io, Misuse } from './command.js';
+import { sourceOf } from './config-file.js';
 import { type Explanation, explainRequest } from './explain.js';
-import { sourceOf } from './read-config.js';
 import { callerOf, requestOf, snapshotOf } from './suite-case.js';
 import { type Suite, type SuiteCase, suiteSchema } from './suite-schema.js';
 

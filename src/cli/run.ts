@@ -1,15 +1,27 @@
 import { parseArgs } from 'node:util';
-import { approve } from './approve.js';
 import { type Command, type ExitCode, type Io, Misuse } from './command.js';
-import { explain } from './explain.js';
-import { inject } from './inject.js';
-import { render } from './render.js';
-import { serve } from './serve.js';
-import { test } from './test.js';
-import { validate } from './validate.js';
-import { programVersion } from './version.js';
 
-const commands: readonly Command[] = [serve, validate, test, explain, approve, render, inject];
+/**
+ * Loads a command when it is called for: what the others need is not waited for.
+ * @param isToRun false: only what it says of itself is asked
+ */
+type Load = (isToRun: boolean) => Promise<Command>;
+
+const commands: Readonly<Record<string, Load>> = {
+  serve: async (isToRun) => {
+    const { readInThread } = await import('../load/threaded-reader.js');
+    const reader = readInThread();
+    // It reads its modules on another core while this thread reads those of the server.
+    if (isToRun) reader.expect();
+    return (await import('./serve.js')).createServe(reader);
+  },
+  validate: async () => (await import('./validate.js')).validate,
+  test: async () => (await import('./test.js')).test,
+  explain: async () => (await import('./explain.js')).explain,
+  approve: async () => (await import('./approve.js')).approve,
+  render: async () => (await import('./render.js')).render,
+  inject: async () => (await import('./inject.js')).inject,
+};
 
 const processIo: Io = {
   out: (text) => void process.stdout.write(text),
@@ -20,18 +32,19 @@ const processIo: Io = {
 export async function run(argv: readonly string[], io: Io = processIo): Promise<ExitCode> {
   const [name, ...rest] = argv;
   if (name === undefined || name === '--help' || name === 'help') {
-    (name === undefined ? io.err : io.out)(overview());
+    (name === undefined ? io.err : io.out)(await overview());
     return name === undefined ? 2 : 0;
   }
   if (name === '--version') {
-    io.out(`${programVersion()}\n`);
+    io.out(`${(await import('./version.js')).programVersion()}\n`);
     return 0;
   }
-  const command = commands.find((candidate) => candidate.name === name);
-  if (command === undefined) {
-    io.err(`countersign: there is no command "${name}"\n\n${overview()}`);
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load === undefined) {
+    io.err(`countersign: there is no command "${name}"\n\n${await overview()}`);
     return 2;
   }
+  const command = await load(!rest.includes('--help') && !rest.includes('-h'));
   try {
     return await runCommand(command, rest, io);
   } catch (error) {
@@ -67,9 +80,10 @@ function parse(command: Command, rest: string[]) {
   }
 }
 
-function overview(): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+async function overview(): Promise<string> {
+  const all = await Promise.all(Object.values(commands).map((load) => load(false)));
+  const width = Math.max(...all.map(({ name }) => name.length));
+  const lines = all.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
   return `Usage: countersign COMMAND [-c countersign.yaml] …\n\n${lines.join('\n')}\n\ncountersign COMMAND --help tells its options, countersign --version the version.\n`;
 }
 

@@ -78,10 +78,10 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     options.onServing(isServing);
   };
   let again: NodeJS.Timeout | undefined;
-  const reload = () => {
+  const reload = async () => {
     clearTimeout(again);
     try {
-      if (!loader.load()) again = setTimeout(reload, unsettledMs).unref();
+      if (!(await loader.load())) again = setTimeout(() => void reload(), unsettledMs).unref();
     } catch (error) {
       logger.error({ why: sentence(error) }, 'the files cannot be loaded');
     }
@@ -98,10 +98,11 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     counts: () => records.metrics.counts(),
     begin() {
       inForce();
-      const own = watchFiles(() => loader.paths(), reload);
-      watcher = own;
-      // What changed between the first load and the first look would wait for another change.
-      own.ready.then(reload, reload);
+      watcher = watchFiles(
+        () => loader.paths(),
+        () => void reload(),
+        { since: loader.signature, onSight: () => loader.expect() },
+      );
     },
     drain() {
       isDraining = true;

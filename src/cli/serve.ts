@@ -4,17 +4,22 @@ import { processEnvironment } from '../config/environment.js';
 import { parseListenAddress } from '../config/listen-address.js';
 import { renderFindings } from '../document/render-findings.js';
 import { Loader, type SharedState } from '../load/loader.js';
+import type { Reader } from '../load/reader.js';
 import { createLogger } from '../observe/logger.js';
 import { findPrimary } from '../workers/primary.js';
 import { type Arguments, type Command, type ExitCode, type Io, Misuse } from './command.js';
-import { configFile, sourceOf } from './read-config.js';
+import { configFile, sourceOf } from './config-file.js';
 import { type Decider, sentence, serverOptions, startDecider } from './serve-decider.js';
 import { runPrimary } from './serve-primary.js';
 import { drainMs, type Serving, serveUntilTold } from './serve-until-told.js';
 import { runWorker } from './serve-worker.js';
+import { boundYoungHeap } from './young-heap.js';
 
-/** `countersign serve`: the sidecar. */
-export const serve: Command = {
+/**
+ * `countersign serve`: the sidecar.
+ * @param reader reads the files while the sidecar answers
+ */
+export const createServe = (reader: Reader): Command => ({
   name: 'serve',
   summary: 'the sidecar: answers Envoy until SIGTERM',
   operands: '',
@@ -28,10 +33,11 @@ export const serve: Command = {
     '--take-over         takes a unix socket over from the process that serves it, which then ends',
   ],
   async run(args, io) {
+    boundYoungHeap();
     const logger = createLogger(destination({ dest: 2, sync: true }));
-    if (args.values['worker'] === true) return serveAsWorker(args, io, logger);
+    if (args.values['worker'] === true) return serveAsWorker(args, io, logger, reader);
     const file = configFile(args);
-    const loader = load(file, undefined);
+    const loader = await load(file, reader, undefined);
     const { config } = loader;
     if (config === undefined) return sayFindings(loader, io);
     const drain = Number(args.values['drain-ms'] ?? drainMs);
@@ -47,17 +53,22 @@ export const serve: Command = {
     await loader.close();
     return runPrimary(serving);
   },
-};
+});
 
-function load(file: string, shared: SharedState | undefined): Loader {
+async function load(
+  file: string,
+  reader: Reader,
+  shared: SharedState | undefined,
+): Promise<Loader> {
   const loader = new Loader({
     configFile: file,
     environment: processEnvironment(),
     nowMs: Date.now,
     monotonicMs: () => performance.now(),
+    reader,
     ...(shared === undefined ? {} : { shared }),
   });
-  loader.load();
+  await loader.load();
   return loader;
 }
 
@@ -66,14 +77,19 @@ function sayFindings(loader: Loader, io: Io): 1 {
   return 1;
 }
 
-async function serveAsWorker(args: Arguments, io: Io, logger: Logger): Promise<ExitCode> {
+async function serveAsWorker(
+  args: Arguments,
+  io: Io,
+  logger: Logger,
+  reader: Reader,
+): Promise<ExitCode> {
   // A signal to the whole group is the primary's to hear; it tells its workers.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {});
   const primary = await findPrimary();
   if (primary === undefined)
     throw new Misuse('--worker is what `serve` calls its own workers with');
   const file = configFile(args);
-  const loader = load(file, {
+  const loader = await load(file, reader, {
     nonceSecret: primary.nonceSecret,
     replayStore: (maxEntries) => primary.replayStore(maxEntries),
   });

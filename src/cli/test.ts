@@ -3,9 +3,10 @@ import { processEnvironment } from '../config/environment.js';
 import { watchFiles } from '../config/watch.js';
 import { renderFindings } from '../document/render-findings.js';
 import { Loader } from '../load/loader.js';
+import { readHere } from '../load/reader.js';
 import { type Arguments, type Command, type ExitCode, type Io, Misuse, text } from './command.js';
+import { configFile, sourceOf } from './config-file.js';
 import { renderJunit } from './junit.js';
-import { configFile, sourceOf } from './read-config.js';
 import { readSuites, runSuites } from './run-suites.js';
 import { coverageOf } from './suite-coverage.js';
 import { renderResults } from './suite-report.js';
@@ -33,6 +34,7 @@ export const test: Command = {
       environment: processEnvironment(),
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
+      reader: readHere(),
     });
     if (args.values['watch'] === true) return runAgain(loader, args, io);
     const code = await runOnce(loader, args, io);
@@ -42,7 +44,7 @@ export const test: Command = {
 };
 
 async function runOnce(loader: Loader, args: Arguments, io: Io): Promise<ExitCode> {
-  loader.load();
+  await loader.load();
   const errors = loader.findings().filter(({ severity }) => severity === 'error');
   const { snapshot } = loader;
   if (snapshot === undefined || errors.length > 0) {
@@ -67,7 +69,7 @@ async function runOnce(loader: Loader, args: Arguments, io: Io): Promise<ExitCod
  * Runs at once and at every change of a file, one run at a time, until it is interrupted; gives the
  * last code. The files are watched before they are read, so that no change is missed.
  */
-function runAgain(loader: Loader, args: Arguments, io: Io): Promise<ExitCode> {
+async function runAgain(loader: Loader, args: Arguments, io: Io): Promise<ExitCode> {
   let code: ExitCode = 0;
   const again = async () => {
     try {
@@ -79,7 +81,7 @@ function runAgain(loader: Loader, args: Arguments, io: Io): Promise<ExitCode> {
     }
     await loader.close();
   };
-  loader.load();
+  await loader.load();
   let running = Promise.resolve();
   const watcher = watchFiles(
     () => [...loader.paths(), ...args.positionals],

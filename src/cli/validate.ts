@@ -3,12 +3,13 @@ import { byPosition } from '../document/document.js';
 import type { Finding } from '../document/finding.js';
 import { renderFindings } from '../document/render-findings.js';
 import { Loader } from '../load/loader.js';
+import { readHere } from '../load/reader.js';
 import { type IstioFiles, readIstioFiles } from '../render/istio-files.js';
 import { lintIstio } from '../render/lint-istio.js';
 import { needsOf } from '../render/needs.js';
 import { unmetNeeds } from '../render/unmet.js';
 import { type Arguments, type Command, Misuse } from './command.js';
-import { configFile, countOf, sourceOf } from './read-config.js';
+import { configFile, countOf, sourceOf } from './config-file.js';
 
 /** `countersign validate`: everything that is wrong with the files, with line and column. */
 export const validate: Command = {
@@ -38,8 +39,9 @@ export const validate: Command = {
       environment: processEnvironment(),
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
+      reader: readHere(),
     });
-    loader.load();
+    await loader.load();
     const istio = isIstio ? istioFindings(loader, files, args) : [];
     const findings = [...loader.findings(), ...istio].sort(byPosition);
     const errors = countOf(findings, 'error');

@@ -9,6 +9,13 @@ export interface Watcher {
 
 const intervalMs = 200;
 
+export interface WatchOptions {
+  /** The signature of the paths before they were read, so that no change since then is missed. */
+  readonly since?: string | undefined;
+  /** Called when a change is seen that is going to be told. */
+  readonly onSight?: () => void;
+}
+
 /**
  * Tells of any change of files and folders within half a second, by looking at them: real path,
  * inode, size and time of change. It sees in-place writes, renames, deletions, new files and
@@ -16,8 +23,12 @@ const intervalMs = 200;
  * has looked the same twice, so that no half-written file is read.
  * @param paths asked anew each time: a reload may watch other files
  */
-export function watchFiles(paths: () => readonly string[], onChange: () => void): Watcher {
-  let told: string | undefined;
+export function watchFiles(
+  paths: () => readonly string[],
+  onChange: () => void,
+  { since, onSight }: WatchOptions = {},
+): Watcher {
+  let told = since;
   let last: string | undefined;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
@@ -33,7 +44,7 @@ export function watchFiles(paths: () => readonly string[], onChange: () => void)
     if (now !== told && now === last) {
       told = now;
       onChange();
-    }
+    } else if (now !== told) onSight?.();
     last = now;
     timer = setTimeout(run, intervalMs);
   };
@@ -52,7 +63,8 @@ export function watchFiles(paths: () => readonly string[], onChange: () => void)
   };
 }
 
-async function signature(paths: readonly string[]): Promise<string> {
+/** How files and folders look: another text when one of them was changed. */
+export async function signature(paths: readonly string[]): Promise<string> {
   return (await Promise.all(paths.map(signatureOf))).join('\n');
 }
 

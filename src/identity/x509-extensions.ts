@@ -1,6 +1,7 @@
-import { AsnConvert } from '@peculiar/asn1-schema';
-import {
-  type Certificate,
+import type { Certificate } from '@peculiar/asn1-x509';
+import { AsnConvert, x509 } from './asn1.js';
+
+const {
   id_ce_authorityKeyIdentifier,
   id_ce_basicConstraints,
   id_ce_certificatePolicies,
@@ -8,7 +9,7 @@ import {
   id_ce_keyUsage,
   id_ce_subjectAltName,
   id_ce_subjectKeyIdentifier,
-} from '@peculiar/asn1-x509';
+} = x509;
 
 export type Tbs = Certificate['tbsCertificate'];
 

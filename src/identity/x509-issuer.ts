@@ -1,13 +1,11 @@
 import { X509Certificate as NodeCertificate } from 'node:crypto';
-import { AsnConvert } from '@peculiar/asn1-schema';
-import {
-  Certificate as AsnCertificate,
-  id_ce_nameConstraints,
-  NameConstraints,
-} from '@peculiar/asn1-x509';
+import { AsnConvert, x509 } from './asn1.js';
 import { mayBeIssued } from './name-constraints.js';
 import { extension, extensionFault } from './x509-extensions.js';
 import type { Certificate } from './x509-svid.js';
+
+const { Certificate: AsnCertificate, id_ce_nameConstraints, NameConstraints } = x509;
+type AsnCertificate = InstanceType<typeof AsnCertificate>;
 
 /** An authority that issued a certificate, by its own dates. */
 interface Issuer {

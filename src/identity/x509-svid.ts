@@ -1,10 +1,16 @@
 import { X509Certificate as NodeCertificate } from 'node:crypto';
-import { AsnConvert } from '@peculiar/asn1-schema';
-import {
-  Certificate as AsnCertificate,
+import type { GeneralName } from '@peculiar/asn1-x509';
+import { Refusal } from '../errors.js';
+import type { BundleSource } from '../trust/key-source.js';
+import { AsnConvert, x509 } from './asn1.js';
+import type { SpiffeId } from './caller.js';
+import { extension, extensionFault, type Tbs } from './x509-extensions.js';
+import { isIssuedBy, isShortRsa } from './x509-issuer.js';
+
+const {
+  Certificate: AsnCertificate,
   BasicConstraints,
   ExtendedKeyUsage,
-  type GeneralName,
   id_ce_basicConstraints,
   id_ce_extKeyUsage,
   id_ce_keyUsage,
@@ -13,12 +19,8 @@ import {
   KeyUsage,
   KeyUsageFlags,
   SubjectAlternativeName,
-} from '@peculiar/asn1-x509';
-import { Refusal } from '../errors.js';
-import type { BundleSource } from '../trust/key-source.js';
-import type { SpiffeId } from './caller.js';
-import { extension, extensionFault, type Tbs } from './x509-extensions.js';
-import { isIssuedBy, isShortRsa } from './x509-issuer.js';
+} = x509;
+type AsnCertificate = InstanceType<typeof AsnCertificate>;
 
 /** What X509-SVID rules look at, read once per certificate. Seconds since the epoch. */
 export interface Certificate {

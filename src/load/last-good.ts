@@ -1,9 +1,5 @@
 import type { Finding } from '../document/finding.js';
-
-/** What one load gave: a value, or everything that is wrong with its files. */
-export type Loaded<T> =
-  | { readonly ok: true; readonly value: T; readonly warnings: readonly Finding[] }
-  | { readonly ok: false; readonly findings: readonly Finding[] };
+import type { Part } from './reading.js';
 
 /** How the loads of one thing went. */
 export interface LoadTally {
@@ -22,7 +18,7 @@ export interface LoadTally {
 export class LastGood<T> {
   readonly name: string;
   #value: T | undefined;
-  #key: string | undefined;
+  #digest: string | undefined;
   #findings: readonly Finding[] = [];
   #good = 0;
   #broken = 0;
@@ -36,6 +32,11 @@ export class LastGood<T> {
     return this.#value;
   }
 
+  /** Of the content that was taken last, good or bad. */
+  get digest(): string | undefined {
+    return this.#digest;
+  }
+
   /** What is wrong with the files as they are now; empty while the value is what they say. */
   get findings(): readonly Finding[] {
     return this.#findings;
@@ -45,20 +46,16 @@ export class LastGood<T> {
     return { name: this.name, good: this.#good, broken: this.#broken, isBroken: this.#isBroken };
   }
 
-  /**
-   * Loads again when `key` (the content that the value comes from) is not the last one.
-   * @returns whether the value was replaced
-   */
-  refresh(key: string, load: () => Loaded<T>): boolean {
-    if (key === this.#key) return false;
-    this.#key = key;
-    const loaded = load();
-    this.#findings = loaded.ok ? loaded.warnings : loaded.findings;
-    this.#isBroken = !loaded.ok;
-    if (loaded.ok) {
-      this.#value = loaded.value;
+  /** @returns whether the value was replaced */
+  take(part: Part<T>): boolean {
+    if (part.state === 'same') return false;
+    this.#digest = part.digest;
+    this.#findings = part.state === 'good' ? part.warnings : part.findings;
+    this.#isBroken = part.state === 'bad';
+    if (part.state === 'good') {
+      this.#value = part.value;
       this.#good += 1;
     } else this.#broken += 1;
-    return loaded.ok;
+    return part.state === 'good';
   }
 }

@@ -9,8 +9,9 @@ import { parseSpiffeBundle, type SpiffeBundle } from '../trust/spiffe-bundle.js'
 import { staticKeys } from '../trust/static-keys.js';
 import { type WorkloadApi, workloadApi } from '../trust/workload-api.js';
 import { parseWorkloadEndpoint } from '../trust/workload-endpoint.js';
-import { beside, finding, isFinding, readText } from './files.js';
+import { beside, type FileText, finding, isFinding, unreadable } from './files.js';
 import { LastGood, type LoadTally } from './last-good.js';
+import { digestOf } from './reading.js';
 
 /** How one source of keys that is not a file does. */
 export interface KeySourceState {
@@ -37,10 +38,16 @@ export class Keys {
   readonly #remotes = new Map<string, { readonly name: string; readonly source: RemoteJwks }>();
   readonly #agents = new Map<string, WorkloadApi>();
   readonly #used = new Set<string>();
+  #texts: ReadonlyMap<string, FileText | Finding> = new Map();
   readonly #clocks: KeyClocks;
 
   constructor(clocks: KeyClocks) {
     this.#clocks = clocks;
+  }
+
+  /** What the key files hold, for the sources that are asked for from now on. */
+  take(texts: ReadonlyMap<string, FileText | Finding>): void {
+    this.#texts = texts;
   }
 
   /** The key source of an issuer. A remote one is the same as long as its configuration is. */
@@ -119,7 +126,7 @@ export class Keys {
     const loaded = this.#sets.get(key) ?? new LastGood<KeySet>(`keys ${issuer.name}`);
     this.#sets.set(key, loaded);
     this.#used.add(key);
-    refresh(loaded, path, (text) => {
+    refresh(loaded, this.#textOf(path), (text) => {
       const parsed = parseJwks(text, issuer.algorithms);
       return typeof parsed === 'string'
         ? parsed
@@ -136,11 +143,15 @@ export class Keys {
       this.#bundles.get(path) ?? new LastGood<SpiffeBundle>(`bundle ${basename(path)}`);
     this.#bundles.set(path, loaded);
     this.#used.add(path);
-    refresh(loaded, path, (text) => {
+    refresh(loaded, this.#textOf(path), (text) => {
       const parsed = parseSpiffeBundle(text);
       return typeof parsed === 'string' ? parsed : { value: parsed, warnings: parsed.warnings };
     });
     return loaded.value;
+  }
+
+  #textOf(path: string): FileText | Finding {
+    return this.#texts.get(path) ?? unreadable(path, undefined);
   }
 
   /** What is wrong with the key files as they are now. */
@@ -159,29 +170,30 @@ export class Keys {
 
 type Read<T> = string | { readonly value: T; readonly warnings: readonly string[] };
 
-function refresh<T>(loaded: LastGood<T>, path: string, parse: (text: string) => Read<T>): void {
-  const read = readText(path);
+function refresh<T>(
+  loaded: LastGood<T>,
+  read: FileText | Finding,
+  parse: (text: string) => Read<T>,
+): void {
+  const { file } = read;
+  const digest = isFinding(read) ? digestOf('away', read.message) : digestOf(read.text);
+  if (digest === loaded.digest) return;
   if (isFinding(read)) {
-    loaded.refresh(`away ${read.message}`, () => ({ ok: false, findings: [read] }));
+    loaded.take({ state: 'bad', digest, findings: [read] });
     return;
   }
-  loaded.refresh(read.text, () => {
-    const parsed = parse(read.text);
-    if (typeof parsed === 'string') {
-      return { ok: false, findings: [finding(path, 'error', 'bad_keys', parsed)] };
-    }
-    const warnings = parsed.warnings.map((text) => finding(path, 'warning', 'skipped_key', text));
-    return { ok: true, value: parsed.value, warnings };
-  });
+  const parsed = parse(read.text);
+  if (typeof parsed === 'string') {
+    const findings = [finding(file, 'error', 'bad_keys', parsed)];
+    loaded.take({ state: 'bad', digest, findings });
+    return;
+  }
+  const warnings = parsed.warnings.map((text) => finding(file, 'warning', 'skipped_key', text));
+  loaded.take({ state: 'good', digest, value: parsed.value, warnings });
 }
 
-/** Every key file that the configuration names. */
-export function keyFiles(config: Config, configFile: string): readonly string[] {
-  const { jwt, approvals, spiffe } = config.trust;
-  const named = [
-    ...[...jwt, ...approvals].flatMap(({ jwks }) => jwks.file ?? []),
-    ...Object.values(spiffe.peer.bundles),
-    ...Object.values(spiffe.jwtSvid?.bundles ?? {}),
-  ];
-  return named.map((path) => beside(configFile, path));
+/** Which keys a source has now: another number for others; 0 while there are none. */
+export function generationOf(source: KeySource | undefined): number {
+  const keys = source?.current();
+  return keys === undefined || keys instanceof Refusal ? 0 : keys.generation;
 }

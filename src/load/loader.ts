@@ -3,22 +3,23 @@ import type { Snapshot } from '../check.js';
 import type { Config } from '../config/config-schema.js';
 import type { Environment } from '../config/parse-config.js';
 import type { Finding } from '../document/finding.js';
-import { type ApprovalBoard, approvalType, createApprovalVerifier } from '../evidence/approval.js';
+import { createApprovalVerifier } from '../evidence/approval.js';
 import { createIdentifier, type Identifier } from '../identity/identify.js';
-import { memoryStore } from '../replay/memory-store.js';
+import type { PolicySet } from '../policy/policy-set.js';
 import type { ReplayStore } from '../replay/replay-store.js';
-import { valkeyStore } from '../replay/valkey-store.js';
-import { distinctKeys, type KeysInForce } from '../trust/distinct-keys.js';
-import type { KeySet, KeySource } from '../trust/key-source.js';
 import { staticBundles } from '../trust/spiffe-bundle.js';
 import { beside, finding } from './files.js';
-import { fingerprint } from './fingerprint.js';
 import { defaultTypes, rulesOf } from './jwt-rules.js';
-import { ConfigFile } from './load-config.js';
+import { LastGood } from './last-good.js';
+import { loadBoards } from './load-boards.js';
 import { DataFiles } from './load-data.js';
-import { type KeySourceState, Keys, keyFiles } from './load-keys.js';
-import { PolicyFiles } from './load-policies.js';
+import { generationOf, type KeySourceState, Keys } from './load-keys.js';
 import { type LoadState, nextLoadStates } from './load-states.js';
+import { namedPaths } from './named-paths.js';
+import { OneAtATime } from './one-at-a-time.js';
+import type { Reader } from './reader.js';
+import type { Reading, ReadRequest } from './reading.js';
+import { ReplayStores } from './replay-stores.js';
 
 export interface LoaderOptions {
   readonly configFile: string;
@@ -29,6 +30,8 @@ export interface LoaderOptions {
   readonly monotonicMs: () => number;
   /** What processes that answer for each other share; absent: this process has its own. */
   readonly shared?: SharedState;
+  /** What reads and compiles the files. */
+  readonly reader: Reader;
 }
 
 export interface SharedState {
@@ -38,36 +41,40 @@ export interface SharedState {
   readonly replayStore: (maxEntries: () => number) => ReplayStore;
 }
 
-/** How often files that change while they are read are read again at once. */
-const attempts = 5;
-
 /**
  * Turns the configuration and the files it names into one snapshot, again and again. Each file's
  * last good content stays in force while it is broken; a snapshot exists only when every part of it
- * was good once, and is replaced whole.
+ * was good once, and is replaced whole, at once, when everything was read.
  */
 export class Loader {
   readonly #options: LoaderOptions;
-  readonly #config = new ConfigFile();
-  readonly #policies = new PolicyFiles();
+  readonly #config = new LastGood<Config>('configuration');
+  readonly #policies = new LastGood<PolicySet>('policies');
   readonly #keys: Keys;
   readonly #data = new DataFiles();
   readonly #nonceSecret: Buffer;
-  readonly #memory: ReplayStore;
   #identity: { readonly key: string; readonly identifier: Identifier } | undefined;
-  #replay: { readonly key: string; readonly store: ReplayStore } | undefined;
+  readonly #replay: ReplayStores;
+  #configLint: readonly Finding[] = [];
   #sharedKeys: readonly Finding[] = [];
-  #snapshot: Snapshot | undefined;
+  /** Why nothing was read the last time. */
+  #unread: readonly Finding[] = [];
+  readonly #loads = new OneAtATime(() => this.#loadOnce());
+  #isClosing = false;
+  #signature: string | undefined;
   #states: readonly LoadState[] = [];
+  #snapshot: Snapshot | undefined;
 
   constructor(options: LoaderOptions) {
     this.#options = options;
     this.#keys = new Keys(options);
     const { shared } = options;
     this.#nonceSecret = shared?.nonceSecret ?? randomBytes(32);
-    // One for ever, with the limit in force: a reload forgets nothing that was spent.
-    const maxEntries = () => this.config?.replay.maxEntries ?? 0;
-    this.#memory = shared?.replayStore(maxEntries) ?? memoryStore(maxEntries, options);
+    this.#replay = new ReplayStores({
+      clocks: options,
+      maxEntries: () => this.config?.replay.maxEntries ?? 0,
+      shared: shared?.replayStore,
+    });
   }
 
   /** The last good configuration. */
@@ -83,8 +90,10 @@ export class Loader {
   /** Everything that is wrong, or doubtful, with the files as they are now. */
   findings(): readonly Finding[] {
     return [
-      ...this.#config.findings(this.#policies.value),
-      ...this.#policies.findings(),
+      ...this.#unread,
+      ...this.#config.findings,
+      ...this.#configLint,
+      ...this.#policies.findings,
       ...this.#data.findings(),
       ...this.#keys.findings(),
       ...this.#sharedKeys,
@@ -94,6 +103,11 @@ export class Loader {
   /** How each thing that is loaded from files does. */
   fileStates(): readonly LoadState[] {
     return this.#states;
+  }
+
+  /** How the files to watch looked before they were read. */
+  get signature(): string | undefined {
+    return this.#signature;
   }
 
   /** How each source of keys does that is not a file. */
@@ -109,54 +123,93 @@ export class Loader {
     }
   }
 
-  /** Ends what goes on in the background. */
+  /**
+   * Ends what goes on in the background; a load that is under way comes to nothing. The snapshot is
+   * not to be used any more; another load makes a new one.
+   */
   async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.#options.reader.close();
+    await this.#loads.ended();
+    this.#isClosing = false;
     this.#keys.dropUnused();
-    await this.#replay?.store.close();
+    await this.#replay.close();
+    this.#identity = undefined;
+  }
+
+  /** Gets ready for a load that is going to be asked for. */
+  expect(): void {
+    this.#options.reader.expect();
   }
 
   /** The files and folders to watch. */
   paths(): readonly string[] {
     const { configFile } = this.#options;
     const { config } = this;
-    if (config === undefined) return [configFile];
-    const named = [...config.policies, ...Object.values(config.data)];
-    return [
-      configFile,
-      ...named.map((path) => beside(configFile, path)),
-      ...keyFiles(config, configFile),
-    ];
+    return config === undefined ? [configFile] : [configFile, ...namedPaths(config, configFile)];
   }
 
   /**
-   * Reads everything anew. What changes while it is read is read again, so that no snapshot mixes two
-   * states of the files.
+   * Reads everything anew, and resolves when that is in force, or what is wrong with it is known. One
+   * load at a time: what changes during one is seen by the next, which begins behind it. What changes
+   * while it is read is read again, so that no snapshot mixes two states of the files.
    * @returns false when the files changed all the time: nothing new is in force, try again later
    */
-  load(): boolean {
-    for (let attempt = 0; attempt < attempts; attempt += 1) {
-      const before = fingerprint(this.paths());
-      const snapshot = this.#read();
-      const parts = [this.#config, this.#policies, this.#data, this.#keys];
-      const tallies = parts.flatMap((part) => part.tallies());
-      this.#states = nextLoadStates(this.#states, tallies, this.#options.nowMs());
-      if (fingerprint(this.paths()) !== before) continue;
-      if (snapshot !== undefined) this.#snapshot = snapshot;
-      return true;
-    }
-    return false;
+  load(): Promise<boolean> {
+    return this.#loads.run();
   }
 
-  /** Undefined while a part of it was never good. */
-  #read(): Snapshot | undefined {
-    this.#config.refresh(this.#options.configFile, this.#options.environment);
+  async #loadOnce(): Promise<boolean> {
+    const reading = this.#isClosing ? undefined : await this.#read();
+    if (reading === undefined || this.#isClosing) return true;
+    if (!reading.isSettled) return false;
+    this.#snapshot = this.#take(reading) ?? this.#snapshot;
+    const parts = [this.#config, this.#policies, ...this.#data.all()];
+    const tallies = [...parts.map((part) => part.tally()), ...this.#keys.tallies()];
+    this.#states = nextLoadStates(this.#states, tallies, this.#options.nowMs());
+    return true;
+  }
+
+  async #read(): Promise<Reading<PolicySet> | undefined> {
+    const { configFile, environment, reader } = this.#options;
+    const request = { configFile, environment, config: this.config, known: this.#known() };
+    try {
+      const reading = await reader.read(request);
+      this.#unread = [];
+      this.#signature = reading.signature;
+      return reading;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : 'unknown';
+      this.#unread = [finding(configFile, 'error', 'not_loaded', `nothing could be read: ${why}`)];
+      return undefined;
+    }
+  }
+
+  #known(): ReadRequest['known'] {
+    const parts = [this.#policies, ...this.#data.all()].map(
+      ({ name, digest }) => [name, digest] as const,
+    );
+    const all = [['config', this.#config.digest] as const, ...parts];
+    return new Map(all.flatMap(([name, digest]) => (digest === undefined ? [] : [[name, digest]])));
+  }
+
+  /** From one reading to one snapshot, without a pause between; undefined while a part was never good. */
+  #take({ config: part, files }: Reading<PolicySet>): Snapshot | undefined {
+    this.#config.take(part);
     const { config } = this;
-    if (config === undefined) return undefined;
-    const { configFile, nowMs } = this.#options;
-    const data = this.#data.refresh(config, configFile);
-    this.#policies.refresh(config, configFile, data?.other);
+    if (config === undefined || files === undefined) return undefined;
+    this.#policies.take(files.policies);
+    this.#data.take(files);
+    this.#keys.take(files.keys);
+    this.#configLint = files.lint ?? this.#configLint;
+    const data = this.#data.value;
     const identifier = this.#identifierOf(config);
-    const approvals = createApprovalVerifier(this.#boards(config), config.limits.token);
+    const { jwtSvid } = config.trust.spiffe;
+    const agent = this.#keys.agent(config.trust.spiffe);
+    const svid = staticBundles(this.#bundlesOf(jwtSvid?.bundles ?? {}), agent);
+    const { boards, findings } = loadBoards(config, this.#keys, svid, this.#options.configFile);
+    this.#sharedKeys = findings;
+    const approvals = createApprovalVerifier(boards, config.limits.token);
     this.#keys.dropUnused();
     const policy = this.#policies.value;
     if (policy === undefined || data === undefined) return undefined;
@@ -172,22 +225,14 @@ export class Loader {
       policy,
       facts: config.facts,
       data,
-      replay: this.#replayOf(config, nowMs),
-      response: {
-        ...config.respond,
-        approvalHeaders: [
-          ...new Set([
-            'x-countersign-approval',
-            ...config.trust.approvals.map((board) => board.header),
-          ]),
-        ],
-      },
+      replay: this.#replay.of(config),
+      response: { ...config.respond, approvalHeaders: approvalHeaders(config) },
     });
   }
 
   /** Kept, with its cache of verified tokens, while neither its configuration nor a key changed. */
   #identifierOf(config: Config): Identifier {
-    const { configFile, nowMs } = this.#options;
+    const { configFile } = this.#options;
     const { trust, limits } = config;
     const { spiffe } = trust;
     const issuers = trust.jwt.map((issuer) => ({
@@ -201,7 +246,7 @@ export class Loader {
     const peer = this.#bundlesOf(spiffe.peer.bundles);
     const agent = this.#keys.agent(spiffe);
     const generations = trust.jwt.map(({ jwks }, at) =>
-      jwks.file === undefined ? 0 : generationOf(issuers[at]?.keys.current() ?? {}),
+      jwks.file === undefined ? 0 : generationOf(issuers[at]?.keys),
     );
     const bundled = [...svid.values(), ...peer.values()].map((one) => one?.jwtKeys.generation);
     const key = JSON.stringify([
@@ -214,7 +259,7 @@ export class Loader {
     ]);
     if (this.#identity?.key === key) return this.#identity.identifier;
     const trustDomains = new Set(spiffe.trustDomains);
-    const replay = this.#replayOf(config, nowMs);
+    const replay = this.#replay.of(config);
     const identifier = createIdentifier({
       peer: {
         trustDomains,
@@ -251,56 +296,8 @@ export class Loader {
       ),
     );
   }
-
-  /** The approval boards; while a key of a board is an identity issuer's as well, it approves nothing. */
-  #boards(config: Config): readonly ApprovalBoard[] {
-    const { configFile } = this.#options;
-    const { jwt, approvals, spiffe } = config.trust;
-    const svid = staticBundles(
-      this.#bundlesOf(spiffe.jwtSvid?.bundles ?? {}),
-      this.#keys.agent(spiffe),
-    );
-    const identities: readonly KeysInForce[] = [
-      ...jwt.map((issuer) => this.#keys.source(issuer, configFile)),
-      ...spiffe.trustDomains.map((name) => ({ current: () => svid.jwtKeys(name) })),
-    ];
-    this.#sharedKeys = [];
-    return approvals.map((board) => {
-      const source = this.#keys.source(board, configFile);
-      const keys = distinctKeys(source, identities);
-      if (countOf(keys) < countOf(source)) {
-        const message = `a key of the approval board "${board.name}" is an identity issuer's as well`;
-        const path = beside(configFile, board.jwks.file ?? '');
-        this.#sharedKeys = [...this.#sharedKeys, finding(path, 'error', 'shared_key', message)];
-      }
-      return {
-        name: board.name,
-        header: board.header,
-        rules: rulesOf(board, [approvalType]),
-        keys,
-      };
-    });
-  }
-
-  #replayOf({ replay, deadline }: Config, nowMs: () => number): ReplayStore {
-    const url = replay.store === 'valkey' ? replay.url : undefined;
-    const key = url === undefined ? undefined : JSON.stringify([url, deadline]);
-    if (key === undefined || this.#replay?.key !== key) {
-      void this.#replay?.store.close();
-      this.#replay =
-        key === undefined || url === undefined
-          ? undefined
-          : { key, store: valkeyStore(url, nowMs, deadline / 2) };
-    }
-    return this.#replay?.store ?? this.#memory;
-  }
 }
 
-function countOf(keys: KeySource): number {
-  const current = keys.current();
-  return 'keys' in current ? current.keys.length : 0;
-}
-
-function generationOf(keys: KeySet | object): number {
-  return 'generation' in keys && typeof keys.generation === 'number' ? keys.generation : 0;
+function approvalHeaders({ trust }: Config): readonly string[] {
+  return [...new Set(['x-countersign-approval', ...trust.approvals.map(({ header }) => header)])];
 }

@@ -1,7 +1,8 @@
-import { Counter, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { CheckRecord } from '../check.js';
 import type { Decision } from '../decision/decision.js';
 import { type Code, denyCodesByStatus } from '../errors.js';
+import { Counter } from './prometheus.js';
 
 /** Rules beyond this many share the label `other`: a label's values are memory in every scraper. */
 const maxRuleLabels = 1000;

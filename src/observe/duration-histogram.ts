@@ -1,6 +1,7 @@
-import { Histogram, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { Histogram } from './prometheus.js';
 
-type Scraped = Awaited<ReturnType<Histogram['get']>>;
+type Scraped = Awaited<ReturnType<InstanceType<typeof Histogram>['get']>>;
 
 /** Upper bounds in microseconds: most decisions take tens of them, the default budget is 100 ms. */
 const boundsUs = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000];

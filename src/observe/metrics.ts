@@ -1,7 +1,8 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Registry as PromRegistry } from 'prom-client';
 import type { CheckRecord } from '../check.js';
 import { DecisionCounters } from './decision-counters.js';
 import { DurationHistogram } from './duration-histogram.js';
+import { Counter, Gauge, Registry, wholeClient } from './prometheus.js';
 import { type Observed, type StateMetric, stateMetrics } from './state-metrics.js';
 
 export interface Metrics {
@@ -16,7 +17,13 @@ export interface Metrics {
 /** @param read called once per scrape and metric; must be quick */
 export function createMetrics(read: () => Observed): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  // What the process itself uses is not waited for: it is there when somebody asks, or a second later.
+  let isWhole = false;
+  const collectOfProcess = () => {
+    if (!isWhole) wholeClient().collectDefaultMetrics({ register: registry });
+    isWhole = true;
+  };
+  setTimeout(collectOfProcess, 1_000).unref();
   const decisions = new DecisionCounters(registry);
   const duration = new DurationHistogram(
     'countersign_decision_seconds',
@@ -29,12 +36,18 @@ export function createMetrics(read: () => Observed): Metrics {
       decisions.count(record);
       duration.add(record.durationUs);
     },
-    counts: () => registry.getMetricsAsJSON(),
-    render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    counts: () => {
+      collectOfProcess();
+      return registry.getMetricsAsJSON();
+    },
+    render: async () => {
+      collectOfProcess();
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
   };
 }
 
-function expose(registry: Registry, metric: StateMetric, read: () => Observed): void {
+function expose(registry: PromRegistry, metric: StateMetric, read: () => Observed): void {
   const { kind, name, help, labels = [], samples, ofMany = 'sum' } = metric;
   const common = { name, help, labelNames: [...labels], registers: [registry] };
   if (kind === 'counter') {

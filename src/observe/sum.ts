@@ -1,5 +1,5 @@
-import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
 import type { ReplayState } from '../replay/replay-store.js';
+import { Counter, Gauge, Registry, wholeClient } from './prometheus.js';
 
 /** The metrics of several processes as those of one. */
 export interface Sum {
@@ -55,6 +55,7 @@ export function createSum(size: number, replay: () => ReplayState): Sum {
     },
     dropped: (lines) => dropped.inc(lines),
     async render(byWorker) {
+      const { AggregatorRegistry } = wholeClient();
       for (const [worker, counted] of byWorker) last.set(worker, counted);
       workers.set({ state: 'configured' }, size);
       workers.set({ state: 'answering' }, byWorker.size);

@@ -1,19 +1,20 @@
 import { didYouMean } from '../document/did-you-mean.js';
-import type { Document, Path } from '../document/document.js';
-import type { PolicyScope, Report } from './compile.js';
-import type { PolicyParts, PrincipalEntry } from './policy-schema.js';
+import type { Path } from '../document/document.js';
+import type { FileScope, PolicyScope, Report } from './compile.js';
+import type { PrincipalEntry } from './policy-schema.js';
 import { builtInPrincipals, compilePrincipal, type Principal } from './principal.js';
+import type { Steps } from './steps.js';
 import { compileTimeWindow, type TimeWindow } from './time-window.js';
 
 /**
  * The principals of a file by name, the built-ins included. One that is wrong is reported where it
- * stands and matches nobody, so that no rule is reported for naming it.
+ * stands and matches nobody, so that no rule is reported for naming it. A step is one principal.
  */
-export function compilePrincipals(
-  document: Document<PolicyParts>,
+export function* compilePrincipals(
+  document: FileScope['document'],
   scope: PolicyScope,
   report: Report,
-): ReadonlyMap<string, Principal> {
+): Steps<ReadonlyMap<string, Principal>> {
   const principals = new Map(builtInPrincipals);
   for (const [name, entry] of Object.entries(document.value.principals)) {
     const path = ['principals', name];
@@ -49,7 +50,7 @@ function checkIssuers(
 
 /** The windows of a file by name; one that is wrong is reported where it stands and never open. */
 export function compileWindows(
-  document: Document<PolicyParts>,
+  document: FileScope['document'],
   report: Report,
 ): ReadonlyMap<string, TimeWindow> {
   const windows = new Map<string, TimeWindow>();

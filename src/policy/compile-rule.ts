@@ -3,7 +3,7 @@ import type { Path } from '../document/document.js';
 import { parseTemplate, type Template } from '../request/template.js';
 import { type AddressRanges, compileAddressRanges, parseCidr } from './address-ranges.js';
 import type { FileScope, Report } from './compile.js';
-import { type Condition, compileCondition } from './condition.js';
+import { type Condition, createCondition } from './condition.js';
 import { type HostPattern, parseHostPattern } from './host-pattern.js';
 import type { RuleEntry } from './policy-schema.js';
 import type { Requirements } from './policy-set.js';
@@ -14,7 +14,18 @@ import type { TimeWindow } from './time-window.js';
 
 export type CompiledRule = IndexedRule;
 
-/** Compiles one rule of a file, reporting everything that is wrong with it; undefined when a part is missing. */
+const none: readonly string[] = [];
+const noRequirements: Requirements = {
+  approval: undefined,
+  posture: undefined,
+  maxTokenAgeMs: undefined,
+  proof: undefined,
+};
+
+/**
+ * Compiles one rule of a file, reporting everything that is wrong with it; undefined when a part is
+ * missing. Lists that stay are copied with `slice`: `flatMap` leaves room for seventeen.
+ */
 export function compileRule(
   scope: FileScope,
   index: number,
@@ -31,16 +42,17 @@ export function compileRule(
   checkKeys(entry, path, scope);
   const templates = compileTemplates(entry, path, scope);
   const hosts = compileHosts(entry, path, scope) ?? compileSni(entry, path, scope);
+  const { line, column } = document.at(path);
   const rule = {
     id: entry.id,
     policy: document.value.policy,
     description: entry.description,
     effect: entry.effect,
     mode: entry.mode ?? document.value.mode ?? 'enforce',
-    controls: entry.controls ?? [],
-    at: { file: document.file, ...document.at(path) },
+    controls: entry.controls ?? none,
+    at: { file: document.file, line, column },
     order,
-    route: compileRoute(entry, templates),
+    route: compileRoute(entry, templates, scope.shared.methods),
     principals: resolvePrincipals(entry, path, scope),
     source: compileSource(entry, path, scope),
     during: resolveWindows(entry, path, scope),
@@ -97,14 +109,15 @@ const kinds = { grpc: 'a gRPC call', upgrade: 'an upgrade' } as const;
 function compileTemplates(
   entry: RuleEntry,
   path: Path,
-  { report }: FileScope,
+  { report, shared }: FileScope,
 ): readonly Template[] | undefined {
-  return entry.paths?.flatMap((text, at) => {
-    const template = parseTemplate(text);
+  const templates = entry.paths?.flatMap((text, at) => {
+    const template = parseTemplate(text, shared.literals);
     if (typeof template !== 'string') return [template];
     report([...path, 'paths', at], 'bad_path', template);
     return [];
   });
+  return templates?.slice();
 }
 
 function compileHosts(
@@ -152,7 +165,7 @@ function resolvePrincipals(
   path: Path,
   { principals, report }: FileScope,
 ): readonly Principal[] {
-  return (entry.principals ?? []).flatMap((name, at) => {
+  const found = (entry.principals ?? []).flatMap((name, at) => {
     const principal = principals.get(name);
     if (principal !== undefined) return [principal];
     const suggestion = didYouMean(name, [...principals.keys()]);
@@ -160,6 +173,7 @@ function resolvePrincipals(
     report([...path, 'principals', at], 'unknown_principal', message, suggestion);
     return [];
   });
+  return found.slice();
 }
 
 function compileSource(
@@ -196,7 +210,8 @@ function compileRequirements(
   path: Path,
   { approvals, report }: FileScope,
 ): Requirements {
-  const { approval, posture, maxTokenAge, proof } = entry.require ?? {};
+  if (entry.require === undefined) return noRequirements;
+  const { approval, posture, maxTokenAge, proof } = entry.require;
   for (const [index, board] of (approval?.from ?? []).entries()) {
     if (approvals.includes(board)) continue;
     const message = `"${board}" is not the name of a configured approval board`;
@@ -226,15 +241,16 @@ function compileWhen(
     parts.flatMap((part) => (part.kind === 'capture' ? [part.name] : [])),
   );
   const { facts, dataFiles, data, windows } = scope;
-  const condition = compileCondition(entry.when, { captures, facts, dataFiles, data, windows });
+  const { check, engine } = scope.conditions;
+  const checked = check(path, entry.when, { captures, facts, dataFiles, data, windows });
   const at = [...path, 'when'];
-  if ('evaluate' in condition) {
-    for (const { offset, message, suggestion } of condition.doubts) {
+  if ('source' in checked) {
+    for (const { offset, message, suggestion } of checked.doubts) {
       scope.warnAt(at, offset, 'data_shape', `${message}, in the data as it is now`, suggestion);
     }
-    return condition;
+    return createCondition(checked, windows, engine);
   }
-  for (const { offset, message, suggestion } of condition) {
+  for (const { offset, message, suggestion } of checked) {
     scope.reportAt(at, offset, 'bad_condition', message, suggestion);
   }
   return undefined;

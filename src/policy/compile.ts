@@ -9,17 +9,23 @@ import {
 import type { Finding } from '../document/finding.js';
 import { withoutSilenced } from '../document/silence.js';
 import type { JsonObject } from '../json/json-value.js';
-import type { Connection, Request } from '../request/request.js';
-import { compilePrincipals, compileWindows } from './compile-names.js';
-import { type CompiledRule, compileRule } from './compile-rule.js';
+import type { LiteralParts } from '../request/template.js';
+import { checkSource } from './check-source.js';
+import { compileFileScope, compileRules, type FileReports } from './compile-file.js';
+import type { CompiledRule } from './compile-rule.js';
+import type { CheckedSource, ConditionEngine, ConditionScope } from './condition.js';
+import type { ConditionFault } from './condition-check.js';
+import { conditionEngine } from './condition-engine.js';
+import { createSet } from './create-set.js';
 import { lintPolicy } from './lint.js';
 import { lintEvasions } from './lint-evasions.js';
 import { lintSet } from './lint-set.js';
-
+import { draftPolicies, type PolicyDraft, portionsOf, type RulePortion } from './policy-draft.js';
 import { type PolicyParts, policySchema, salvageSchema } from './policy-schema.js';
-import type { Candidate, PolicySet, Rule } from './policy-set.js';
+import type { PolicySet } from './policy-set.js';
 import type { Principal } from './principal.js';
-import { type Address, RuleIndex } from './rule-index.js';
+import type { MethodSets } from './route.js';
+import { finish } from './steps.js';
 import type { TimeWindow } from './time-window.js';
 
 export interface PolicyText {
@@ -40,14 +46,23 @@ export interface PolicyScope {
 }
 
 export type Compiled =
-  | { readonly ok: true; readonly set: PolicySet; readonly warnings: readonly Finding[] }
+  | {
+      readonly ok: true;
+      readonly set: PolicySet;
+      readonly warnings: readonly Finding[];
+      /** The same set as plain data, for another thread: a draft, and its rules. */
+      readonly draft: () => PolicyDraft;
+      readonly portions: () => Iterable<RulePortion>;
+    }
   | { readonly ok: false; readonly findings: readonly Finding[] };
 
 /** What the names of one policy file stand for. */
 export interface FileScope extends PolicyScope {
-  readonly document: Document<PolicyParts>;
+  readonly document: Pick<Document<PolicyParts>, 'file' | 'value' | 'at'>;
   readonly principals: ReadonlyMap<string, Principal>;
   readonly windows: ReadonlyMap<string, TimeWindow>;
+  /** What rules of the file have in common, made once. */
+  readonly shared: { readonly methods: MethodSets; readonly literals: LiteralParts };
   readonly report: Report;
   /** Whether the rule has a key that nobody knows, which may be meant for one that it lacks. */
   readonly isMisspelt: (rule: number) => boolean;
@@ -61,7 +76,24 @@ export interface FileScope extends PolicyScope {
   ) => void;
   /** As `reportAt`, of what is allowed and doubtful. */
   readonly warnAt: FileScope['reportAt'];
+  readonly conditions: Conditions;
 }
+
+/** How conditions are checked and run: where CEL is not needed, it is not there. */
+export interface Conditions {
+  /** @param path of the rule */
+  readonly check: (
+    path: Path,
+    source: string,
+    scope: ConditionScope,
+  ) => CheckedSource | readonly ConditionFault[];
+  readonly engine: ConditionEngine;
+}
+
+const withCel: Conditions = {
+  check: (_, source, scope) => checkSource(source, scope),
+  engine: conditionEngine,
+};
 
 export type Report = (path: Path, code: string, message: string, suggestion?: string) => void;
 
@@ -73,6 +105,7 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
   const findings: Finding[] = [];
   const warnings: Finding[] = [];
   const compiled: CompiledRule[] = [];
+  const documents: FileScope['document'][] = [];
   const ids = new Map<string, string>();
   for (const { file, text } of files) {
     const whole = parseDocument(file, text, policySchema);
@@ -80,73 +113,64 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
     else warnings.push(...lintPolicy(whole, scope.issuers));
     const document = isRefused(whole) ? parseDocument(file, text, salvageSchema) : whole;
     if (isRefused(document)) continue;
-    for (const rule of compileFile(
-      document,
-      text,
-      scope,
-      ids,
-      compiled.length,
-      findings,
-      warnings,
-    )) {
-      compiled.push(rule);
-    }
+    documents.push(document);
+    const reports = reportsOf(document, text, findings, warnings);
+    checkIds(document, ids, reports.report);
+    const names = finish(compileFileScope(document, scope, reports));
+    finish(compileRules(names, compiled));
   }
   if (findings.length > 0) return { ok: false, findings: findings.sort(byPosition) };
   warnings.push(...lintSet(compiled), ...lintEvasions(compiled));
-  const set = createSet(compiled, revisionOf(files, scope.facts));
+  const revision = revisionOf(files, scope.facts);
   const meant = files.reduce<readonly Finding[]>(
     (left, { file, text }) => withoutSilenced(file, text, left),
     warnings,
   );
-  return { ok: true, set, warnings: [...meant].sort(byPosition) };
+  return {
+    ok: true,
+    set: finish(createSet(compiled, revision)),
+    warnings: [...meant].sort(byPosition),
+    draft: () => draftPolicies(documents, compiled, scope, revision),
+    portions: () => portionsOf(documents, compiled),
+  };
 }
 
-/** The rules of one file, numbered from `order` on; what is wrong with them is added to `findings`. */
-function compileFile(
+/** Adds what is wrong with a file to `findings`, and what is doubtful to `warnings`. */
+function reportsOf(
   document: Document<PolicyParts>,
   text: string,
-  scope: PolicyScope,
-  ids: Map<string, string>,
-  order: number,
   findings: Finding[],
   warnings: Finding[],
-): readonly CompiledRule[] {
-  const report: Report = (path, code, message, suggestion) => {
-    findings.push(document.finding('error', code, path, message, suggestion));
-  };
+): FileReports {
+  const lines = text.split('\n');
   const sayAt =
     (severity: Finding['severity'], list: Finding[]): FileScope['reportAt'] =>
     (path, offset, code, message, suggestion) => {
       const found = document.finding(severity, code, path, message, suggestion);
-      list.push({ ...found, ...within(text, found, offset) });
+      list.push({ ...found, ...within(lines, found, offset) });
     };
-  const reportAt = sayAt('error', findings);
-  const warnAt = sayAt('warning', warnings);
-  checkIds(document, ids, report);
-  const principals = compilePrincipals(document, scope, report);
-  const windows = compileWindows(document, report);
-  const isMisspelt = (rule: number) =>
-    findings.some(
-      ({ file, code, path }) =>
-        file === document.file && code === 'unknown_key' && path.startsWith(`rules[${rule}].`),
-    );
-  const names = { ...scope, document, report, reportAt, warnAt, isMisspelt, principals, windows };
-  const rules: CompiledRule[] = [];
-  for (const index of document.value.rules.keys()) {
-    const rule = compileRule(names, index, order + rules.length);
-    if (rule !== undefined) rules.push(rule);
-  }
-  return rules;
+  return {
+    report: (path, code, message, suggestion) => {
+      findings.push(document.finding('error', code, path, message, suggestion));
+    },
+    reportAt: sayAt('error', findings),
+    warnAt: sayAt('warning', warnings),
+    conditions: withCel,
+    isMisspelt: (rule) =>
+      findings.some(
+        ({ file, code, path }) =>
+          file === document.file && code === 'unknown_key' && path.startsWith(`rules[${rule}].`),
+      ),
+  };
 }
 
 /** The place of a character of a one-line text; of a block, the place of the block. */
 function within(
-  text: string,
+  lines: readonly string[],
   { line, column }: { line: number; column: number },
   offset: number,
 ): { line: number; column: number } {
-  const start = text.split('\n')[line - 1]?.[column - 1];
+  const start = lines[line - 1]?.[column - 1];
   if (start === '|' || start === '>') return { line, column };
   const quoted = start === '"' || start === "'" ? 1 : 0;
   return { line, column: column + quoted + offset };
@@ -168,31 +192,4 @@ function checkIds(document: Document<PolicyParts>, ids: Map<string, string>, rep
       report(path, 'duplicate_rule_id', message);
     } else ids.set(rule.id, `${document.file}:${document.at(path).line}`);
   }
-}
-
-function createSet(compiled: readonly CompiledRule[], revision: string): PolicySet {
-  const rules = compiled.map(({ rule }) => rule);
-  const requests = new RuleIndex(compiled.filter(({ rule }) => rule.route.tcp === undefined));
-  const connections = new RuleIndex(compiled.filter(({ rule }) => rule.route.tcp !== undefined));
-  return Object.freeze({
-    revision,
-    rules,
-    candidates: (request: Request): readonly Candidate[] =>
-      request.kind === 'http'
-        ? requests.find(request)
-        : connections.find(addressOf(request)).filter(({ rule }) => hasPort(rule, request)),
-  });
-}
-
-const noPath = { raw: '', segments: [] };
-
-/** The SNI stands where a request has its host. */
-function addressOf({ sni }: Connection): Address {
-  const name = sni.toLowerCase().replace(/\.$/, '');
-  return { host: { name, port: undefined }, path: noPath };
-}
-
-function hasPort({ route }: Rule, { destination }: Connection): boolean {
-  const ports = route.tcp?.ports;
-  return ports === undefined || (destination.port !== undefined && ports.has(destination.port));
 }

@@ -1,3 +1,5 @@
+import { matchSpiffePattern, parseSpiffeId, parseSpiffePattern } from '../identity/spiffe-id.js';
+import { compileAddressRanges, parseCidr } from './address-ranges.js';
 import {
   type CelFunc,
   type CelList,
@@ -6,9 +8,7 @@ import {
   celList,
   celMap,
   celMethod,
-} from '@bufbuild/cel';
-import { matchSpiffePattern, parseSpiffeId, parseSpiffePattern } from '../identity/spiffe-id.js';
-import { compileAddressRanges, parseCidr } from './address-ranges.js';
+} from './cel.js';
 import type { TimeWindow } from './time-window.js';
 
 const { STRING, BOOL, DYN } = CelScalar;

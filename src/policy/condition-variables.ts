@@ -1,7 +1,7 @@
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { parseQuery } from '../request/query.js';
 import type { HttpRequest } from '../request/request.js';
 import type { Struct, StructValue } from '../wire/struct.js';
+import { timestampFromMs } from './cel.js';
 import type { ConditionInput } from './condition.js';
 
 /** What is known at load of a variable: its type, its members, or nothing. */

@@ -1,21 +1,17 @@
-import { CelScalar, celEnv, isCelError, parse, plan } from '@bufbuild/cel';
 import type { Caller } from '../identity/caller.js';
-import { isJsonObject, type JsonObject, type JsonValue } from '../json/json-value.js';
+import type { JsonObject, JsonValue } from '../json/json-value.js';
 import type { McpMessage, Request } from '../request/request.js';
 import type { Captures } from '../request/template.js';
-import { type CheckedCondition, type ConditionFault, checkCondition } from './condition-check.js';
-import { conditionFunctions } from './condition-functions.js';
-import { binders, type Shape, variableShapes } from './condition-variables.js';
-import { neededScopes } from './needed-scopes.js';
+import type { CheckedCondition, ConditionFault } from './condition-check.js';
 import type { TimeWindow } from './time-window.js';
 
 /** A compiled `when`. */
 export interface Condition {
   readonly source: string;
+  /** What it was made of: plain data, of which another thread can make it as well. */
+  readonly checked: CheckedSource;
   /** The variables it reads: `token`, `approval`, and each with the member read, `request.body`. */
   readonly reads: ReadonlySet<string>;
-  /** What would fail with the data files as they are now; they may change while it is in force. */
-  readonly doubts: readonly ConditionFault[];
   /** Scopes that it asks a token for, each in a part of its own (`"name" in token.scopes && …`). */
   readonly scopes: readonly string[];
   /** Names of request headers it reads, lower case (for the log's `full` detail). */
@@ -71,184 +67,61 @@ export interface ConditionScope {
   readonly windows: ReadonlyMap<string, TimeWindow>;
 }
 
-const maxLength = 4096;
+/** A condition without a fault, and what it reads. Plain data: no functions. */
+export interface CheckedSource extends Omit<CheckedCondition, 'faults'> {
+  readonly source: string;
+  /** What `Condition.reads` says. */
+  readonly names: ReadonlySet<string>;
+  readonly scopes: readonly string[];
+  /** What would fail with the data files as they are now; they may change while it is in force. */
+  readonly doubts: readonly ConditionFault[];
+}
+
+/** What makes a checked source run: apart, so that CEL is loaded where a rule has a condition alone. */
+export interface ConditionEngine {
+  plan(checked: CheckedSource, windows: ConditionScope['windows']): PlannedCondition;
+}
+
+export type PlannedCondition = Pick<Condition, 'evaluate' | 'holdsButForScopes' | 'values'>;
 
 /**
- * Compiles a CEL condition, checked at load. Regular expressions run in linear time. The result
- * is true, false or an error; the library returns its errors as values, which are truthy, so only
- * the booleans themselves count.
+ * Makes a condition of what `checkSource` found good. It is planned when it is first asked: of ten
+ * thousand conditions, most wait long for that, and a plan takes ten times the memory of its source.
  */
-export function compileCondition(
-  source: string,
-  scope: ConditionScope,
-): Condition | readonly ConditionFault[] {
-  if (source.length > maxLength) {
-    return [fault(0, `a condition has at most ${maxLength} characters`)];
-  }
-  const parsed = parseExpression(source);
-  if ('message' in parsed) return [parsed];
-  const shapes = shapesOf(scope);
-  const positions = parsed.sourceInfo?.positions ?? {};
-  const windows = new Set(scope.windows.keys());
-  const checked = checkCondition(parsed.expr, positions, shapes, windows);
-  const faults = [...checked.faults, ...patternFaults(source)];
-  if (faults.length > 0) return faults.sort((a, b) => a.offset - b.offset);
-  const doubts =
-    scope.data === undefined || !checked.reads.has('data')
-      ? []
-      : checkCondition(parsed.expr, positions, withData(shapes, scope.data), windows).faults;
-  const names = [...checked.reads.keys()];
-  const variables = Object.fromEntries(names.map((name) => [name, CelScalar.DYN]));
-  const environment = celEnv({ variables, funcs: conditionFunctions(scope.windows) });
-  const run = plan(environment, parsed.expr) as (bindings: Record<string, unknown>) => unknown;
-  const { scopes, others } = neededScopes(parsed.expr);
+export function createCondition(
+  checked: CheckedSource,
+  windows: ConditionScope['windows'],
+  engine: ConditionEngine,
+): Condition {
+  const { source, names, scopes, headers, query, metadata, routeMetadata } = checked;
+  let made: PlannedCondition | undefined;
+  const planned = () => {
+    made ??= engine.plan(checked, windows);
+    return made;
+  };
   return {
     source,
-    reads: readsOf(checked),
-    doubts,
+    checked,
+    reads: names,
     scopes,
-    holdsButForScopes: (input) =>
-      others.every(
-        (part) => evaluate(plan(environment, part) as typeof run, checked, input) === true,
-      ),
-    headers: checked.headers,
-    query: checked.query,
-    metadata: checked.metadata,
-    routeMetadata: checked.routeMetadata,
-    evaluate: (input) => evaluate(run, checked, input),
-    values: (input) =>
-      [...checked.operands].map((name) => ({ name, value: show(name, scope, input) })),
-  };
-}
-
-function fault(offset: number, message: string): ConditionFault {
-  return { offset, message, suggestion: undefined };
-}
-
-function parseExpression(source: string): ReturnType<typeof parse> | ConditionFault {
-  try {
-    return parse(source);
-  } catch (error) {
-    const { rawMessage, location } = error as {
-      rawMessage?: string;
-      location?: { start?: { offset?: number } };
-    };
-    return fault(
-      location?.start?.offset ?? 0,
-      `this is not CEL: ${rawMessage ?? 'it ends too soon'}`,
-    );
-  }
-}
-
-function withData(shapes: Readonly<Record<string, Shape>>, data: JsonObject) {
-  return { ...shapes, data: shapeOfValue(data) };
-}
-
-function shapesOf(scope: ConditionScope): Readonly<Record<string, Shape>> {
-  const members = (names: readonly string[], shape: Shape) => ({
-    members: Object.fromEntries(names.map((name) => [name, shape])),
-  });
-  return {
-    ...variableShapes,
-    path: members(scope.captures, 'string'),
-    facts: {
-      members: Object.fromEntries(
-        Object.entries(scope.facts).map(([name, value]) => [name, shapeOfValue(value)]),
-      ),
+    headers,
+    query,
+    metadata,
+    routeMetadata,
+    evaluate: (input) => {
+      try {
+        return planned().evaluate(input);
+      } catch {
+        return { error: 'the expression cannot be evaluated' };
+      }
     },
-    data: members(scope.dataFiles, 'any'),
+    holdsButForScopes: (input) => {
+      try {
+        return planned().holdsButForScopes(input);
+      } catch {
+        return false;
+      }
+    },
+    values: (input) => planned().values(input),
   };
 }
-
-function shapeOfValue(value: JsonValue): Shape {
-  if (typeof value === 'string') return 'string';
-  if (typeof value === 'number') return 'number';
-  if (typeof value === 'boolean') return 'bool';
-  if (Array.isArray(value)) return 'list';
-  if (!isJsonObject(value)) return 'any';
-  const members = Object.entries(value).map(([name, member]) => [name, shapeOfValue(member)]);
-  return { members: Object.fromEntries(members) };
-}
-
-/** Every literal pattern of `matches` is compiled once here, so that none fails at a request. */
-function patternFaults(source: string): readonly ConditionFault[] {
-  const literals = source.matchAll(/\.matches\(\s*(r?"(?:[^"\\]|\\.)*"|r?'(?:[^'\\]|\\.)*')\s*\)/g);
-  return [...literals].flatMap((match) => {
-    const run = plan(celEnv({}), parse(`"".matches(${match[1]})`)) as () => unknown;
-    return typeof run() === 'boolean'
-      ? []
-      : [fault(match.index, 'the pattern is no regular expression (RE2)')];
-  });
-}
-
-function readsOf({ reads }: CheckedCondition): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const [root, members] of reads) {
-    names.add(root);
-    const all = Object.keys(
-      (variableShapes[root] as { members?: object } | undefined)?.members ?? {},
-    );
-    for (const member of members.has('*') ? all : members) names.add(`${root}.${member}`);
-  }
-  return names;
-}
-
-function evaluate(
-  run: (bindings: Record<string, unknown>) => unknown,
-  { reads, needsAllArguments }: CheckedCondition,
-  input: ConditionInput,
-): boolean | ConditionError {
-  if (needsAllArguments && input.mcp?.kind === 'message' && !input.mcp.hasAllArguments) {
-    return { error: "Envoy's MCP filter does not tell all arguments" };
-  }
-  const bindings: Record<string, unknown> = {};
-  for (const [name, members] of reads) {
-    const value = binders[name]?.(input, members);
-    if (value === undefined) bindings[name] = absent;
-    else bindings[name] = value;
-  }
-  try {
-    const result = run(bindings);
-    if (result === true || result === false) return result;
-    return { error: isCelError(result) ? result.message : 'the result is neither true nor false' };
-  } catch {
-    return { error: 'the expression cannot be evaluated' };
-  }
-}
-
-/** Headers whose values are credentials, and bodies. */
-const hidden = /authorization|cookie|api-key|token|dpop|approval|secret|^request\.body/i;
-
-/** The value of one operand, evaluated on its own. */
-function show(name: string, scope: ConditionScope, input: ConditionInput): string {
-  if (hidden.test(name.replace(/^token\./, ''))) return '(not shown)';
-  const parsed = parse(name);
-  const root = name.split(/[.[]/)[0] ?? '';
-  const member = name.split('.')[1] ?? '*';
-  const environment = celEnv({
-    variables: { [root]: CelScalar.DYN },
-    funcs: conditionFunctions(scope.windows),
-  });
-  const run = plan(environment, parsed) as (bindings: Record<string, unknown>) => unknown;
-  try {
-    const value = run({ [root]: binders[root]?.(input, new Set([member])) ?? absent });
-    return isCelError(value) ? '(absent)' : plainJson(value);
-  } catch {
-    return '(absent)';
-  }
-}
-
-function plainJson(value: unknown): string {
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
-    return JSON.stringify(value);
-  }
-  if (typeof value === 'bigint') return String(value);
-  if (Symbol.iterator in Object(value)) {
-    const items: unknown[] = [...(value as Iterable<unknown>)];
-    return `[${items.map(plainJson).join(', ')}]`;
-  }
-  return value === null ? 'null' : '(an object)';
-}
-
-/** Stands for a variable that has no value: it has no members, and equals nothing of a request. */
-const absent: ReadonlyMap<string, unknown> = new Map<string, unknown>();

@@ -17,8 +17,14 @@ export function parseGrpcMethod(
  * Compiles what a rule is for. `matches` judges method, gRPC call, MCP message and upgrade; host
  * and path are found by the index.
  */
-export function compileRoute(entry: RuleEntry, templates: readonly Template[] | undefined): Route {
-  const methods = entry.methods === undefined ? undefined : new Set(entry.methods);
+export function compileRoute(
+  entry: RuleEntry,
+  templates: readonly Template[] | undefined,
+  sets: MethodSets = new Map(),
+): Route {
+  // Of the entry, which is large, the function below keeps nothing else.
+  const { effect } = entry;
+  const methods = entry.methods && methodSet(entry.methods, sets);
   const grpc = entry.grpc?.map(parseGrpcMethod).filter((call) => call !== undefined);
   const upgrade = entry.upgrade?.map((protocol) => protocol.toLowerCase());
   const matchesMcp = compileMcp(entry.mcp, entry.effect);
@@ -36,9 +42,19 @@ export function compileRoute(entry: RuleEntry, templates: readonly Template[] | 
     matches: (request, mcp) =>
       (methods === undefined || methods.has(request.method)) &&
       (grpc === undefined || matchesGrpc(grpc, request)) &&
-      matchesUpgrade(upgrade, entry.effect, request) &&
+      matchesUpgrade(upgrade, effect, request) &&
       (matchesMcp === undefined || matchesMcp(mcp)),
   };
+}
+
+/** Sets of methods by their names: most rules of a file have one of a few. */
+export type MethodSets = Map<string, ReadonlySet<string>>;
+
+function methodSet(methods: readonly string[], sets: MethodSets): ReadonlySet<string> {
+  const key = methods.join(' ');
+  const known = sets.get(key) ?? new Set(methods);
+  sets.set(key, known);
+  return known;
 }
 
 function matchesGrpc(calls: NonNullable<Route['grpc']>, { grpc }: HttpRequest): boolean {

@@ -12,7 +12,11 @@ export interface IndexedRule {
   readonly templates: readonly Template[] | undefined;
 }
 
-interface Entry extends IndexedRule {
+/** One template of a rule in the tree of one host, or the rule without a template. */
+interface Entry {
+  readonly rule: Rule;
+  /** The patterns that lead to this tree; undefined where one of them takes any port. */
+  readonly hosts: readonly HostPattern[] | undefined;
   readonly template: Template | undefined;
   /** Whether the template has to be matched again, for its captures. */
   readonly isCapturing: boolean;
@@ -21,13 +25,21 @@ interface Entry extends IndexedRule {
 /** What the index looks at: of a connection, its SNI and no path. */
 export type Address = Pick<HttpRequest, 'host' | 'path'>;
 
-/** One step of a path. `any` is reached by `**`; entries of `rest` match whatever follows. */
+/**
+ * One step of a path. `any` is reached by `**`; entries of `rest` match whatever follows. Of ten
+ * thousand nodes nearly all have one literal behind them, and no list: neither is made before it is
+ * needed.
+ */
 interface Node {
-  readonly literals: Map<string, Node>;
+  /** The literal that came first, with what is behind it. */
+  literal: string | undefined;
+  behind: Node | undefined;
+  /** All other literals. */
+  literals: Map<string, Node> | undefined;
   one: Node | undefined;
   any: Node | undefined;
-  readonly ends: Entry[];
-  readonly rest: Entry[];
+  ends: Entry[] | undefined;
+  rest: Entry[] | undefined;
 }
 
 /** One look-up in one tree. */
@@ -51,9 +63,26 @@ export class RuleIndex {
   readonly #parents = new Map<string, Node>();
   readonly #anyHost = newNode();
 
-  constructor(rules: readonly IndexedRule[]) {
-    for (const indexed of rules) {
-      for (const tree of this.#treesOf(indexed.hosts)) insertRule(tree, indexed);
+  constructor(rules: readonly IndexedRule[] = []) {
+    for (const indexed of rules) this.add(indexed);
+  }
+
+  /** Only while the index is being built. */
+  add({ rule, hosts, templates }: IndexedRule): void {
+    for (const [tree, patterns] of this.#treesOf(hosts)) {
+      const here = patterns?.some(({ port }) => port === undefined) === true ? undefined : patterns;
+      if (templates === undefined) {
+        tree.rest = added(tree.rest, {
+          rule,
+          hosts: here,
+          template: undefined,
+          isCapturing: false,
+        });
+      }
+      for (const template of templates ?? []) {
+        const isCapturing = template.parts.some(({ kind }) => kind === 'capture');
+        insert(tree, template, { rule, hosts: here, template, isCapturing });
+      }
     }
   }
 
@@ -69,45 +98,51 @@ export class RuleIndex {
     return toCandidates(walk.found, address);
   }
 
-  #treesOf(hosts: readonly HostPattern[] | undefined): ReadonlySet<Node> {
-    if (hosts === undefined) return new Set([this.#anyHost]);
-    return new Set(
-      hosts.map(({ name, isWildcard }) => {
-        const trees = isWildcard ? this.#parents : this.#hosts;
-        const tree = trees.get(name) ?? newNode();
-        trees.set(name, tree);
-        return tree;
-      }),
-    );
+  #treesOf(
+    hosts: readonly HostPattern[] | undefined,
+  ): Iterable<readonly [Node, readonly HostPattern[] | undefined]> {
+    if (hosts === undefined) return [[this.#anyHost, undefined]];
+    const found = new Map<Node, HostPattern[]>();
+    for (const pattern of hosts) {
+      const trees = pattern.isWildcard ? this.#parents : this.#hosts;
+      const tree = trees.get(pattern.name) ?? newNode();
+      trees.set(pattern.name, tree);
+      const known = found.get(tree);
+      if (known === undefined) found.set(tree, [pattern]);
+      else known.push(pattern);
+    }
+    return found;
   }
 }
 
 function newNode(): Node {
-  return { literals: new Map(), one: undefined, any: undefined, ends: [], rest: [] };
+  return {
+    literal: undefined,
+    behind: undefined,
+    literals: undefined,
+    one: undefined,
+    any: undefined,
+    ends: undefined,
+    rest: undefined,
+  };
 }
 
-function insertRule(tree: Node, indexed: IndexedRule): void {
-  if (indexed.templates === undefined) {
-    tree.rest.push({ ...indexed, template: undefined, isCapturing: false });
-  }
-  for (const template of indexed.templates ?? []) {
-    const isCapturing = template.parts.some(({ kind }) => kind === 'capture');
-    insertTemplate(tree, { ...indexed, template, isCapturing });
-  }
+/** A list that begins with one entry takes the room of one. */
+function added(list: Entry[] | undefined, entry: Entry): Entry[] {
+  if (list === undefined) return [entry];
+  list.push(entry);
+  return list;
 }
 
-function insertTemplate(tree: Node, entry: Entry & { template: Template }): void {
+function insert(tree: Node, { parts }: Template, entry: Entry): void {
   let node = tree;
-  const { parts } = entry.template;
   for (const [index, part] of parts.entries()) {
     if (part.kind === 'any' && index === parts.length - 1) {
-      node.rest.push(entry);
+      node.rest = added(node.rest, entry);
       return;
     }
     if (part.kind === 'literal') {
-      const next = node.literals.get(part.text) ?? newNode();
-      node.literals.set(part.text, next);
-      node = next;
+      node = behindLiteral(node, part.text) ?? addLiteral(node, part.text);
     } else if (part.kind === 'any') {
       node.any ??= newNode();
       node = node.any;
@@ -116,7 +151,23 @@ function insertTemplate(tree: Node, entry: Entry & { template: Template }): void
       node = node.one;
     }
   }
-  node.ends.push(entry);
+  node.ends = added(node.ends, entry);
+}
+
+function behindLiteral(node: Node, text: string): Node | undefined {
+  return node.literal === text ? node.behind : node.literals?.get(text);
+}
+
+function addLiteral(node: Node, text: string): Node {
+  const next = newNode();
+  if (node.literal === undefined) {
+    node.literal = text;
+    node.behind = next;
+  } else {
+    node.literals ??= new Map();
+    node.literals.set(text, next);
+  }
+  return next;
 }
 
 /**
@@ -124,9 +175,9 @@ function insertTemplate(tree: Node, entry: Entry & { template: Template }): void
  * once; `toCandidates` sorts that out.
  */
 function collect(node: Node, at: number, walk: Walk): void {
-  for (const entry of node.rest) walk.found.push(entry);
+  if (node.rest !== undefined) for (const entry of node.rest) walk.found.push(entry);
   if (at === walk.segments.length) {
-    for (const entry of node.ends) walk.found.push(entry);
+    if (node.ends !== undefined) for (const entry of node.ends) walk.found.push(entry);
     return;
   }
   step(node, at, walk);
@@ -136,7 +187,7 @@ function collect(node: Node, at: number, walk: Walk): void {
 function step(node: Node, at: number, walk: Walk): void {
   const segment = walk.segments[at];
   if (segment === undefined) return;
-  const literal = node.literals.get(segment);
+  const literal = behindLiteral(node, segment);
   if (literal !== undefined) collect(literal, at + 1, walk);
   if (node.one !== undefined && segment !== '') collect(node.one, at + 1, walk);
 }
@@ -156,7 +207,7 @@ function collectBehindAny(node: Node, at: number, walk: Walk): void {
 function toCandidates(found: Entry[], { host, path }: Address): readonly Candidate[] {
   if (found.length > 1) found.sort((a, b) => a.rule.order - b.rule.order);
   const candidates: { rule: Rule; captures: readonly Captures[] }[] = [];
-  const seen = new Set<Template>();
+  const seen = found.length > 1 ? new Set<Template>() : undefined;
   for (const { rule, hosts, template, isCapturing } of found) {
     if (hosts !== undefined && !hosts.some((pattern) => matchHost(pattern, host, rule.effect)))
       continue;
@@ -165,10 +216,8 @@ function toCandidates(found: Entry[], { host, path }: Address): readonly Candida
       if (last?.rule !== rule) candidates.push({ rule, captures: onlyNoCaptures });
       continue;
     }
-    if (found.length > 1) {
-      if (seen.has(template)) continue;
-      seen.add(template);
-    }
+    if (seen?.has(template)) continue;
+    seen?.add(template);
     const captures = isCapturing ? matchTemplate(template, path.segments) : noCaptures;
     if (captures === undefined) continue;
     if (last?.rule === rule) last.captures = [...last.captures, captures];

@@ -12,28 +12,40 @@ export type TemplatePart =
   /** `**` */
   | { readonly kind: 'any' };
 
+/** Literal parts by their text. */
+export type LiteralParts = Map<string, TemplatePart>;
+
 /** Capture name → decoded segment. Null prototype. */
 export type Captures = { readonly [name: string]: string };
 
 /**
  * Compiles a template over decoded path segments, or says in one sentence what is allowed.
  * `{name}` captures one segment, `*` matches one, `**` any number: last, or before a literal.
+ * @param literals parts of other templates, which this one may have as well
  */
-export function parseTemplate(text: string): Template | string {
+export function parseTemplate(text: string, literals: LiteralParts = new Map()): Template | string {
   if (!text.startsWith('/')) return 'a path begins with "/"';
   const segments = text.slice(1).split('/');
   const parts: TemplatePart[] = [];
   for (const [index, segment] of segments.entries()) {
-    const part = parsePart(segment, index === segments.length - 1);
+    const part = parsePart(segment, index === segments.length - 1, literals);
     if (typeof part === 'string') return part;
     parts.push(part);
   }
-  return templateFault(parts) ?? { source: text, parts };
+  // A copy takes the room of its members, what was grown by `push` that of seventeen.
+  return templateFault(parts) ?? { source: text, parts: parts.slice() };
 }
 
-function parsePart(segment: string, isLast: boolean): TemplatePart | string {
-  if (segment === '**') return { kind: 'any' };
-  if (segment === '*') return { kind: 'one' };
+const any: TemplatePart = { kind: 'any' };
+const one: TemplatePart = { kind: 'one' };
+
+function parsePart(
+  segment: string,
+  isLast: boolean,
+  literals: LiteralParts,
+): TemplatePart | string {
+  if (segment === '**') return any;
+  if (segment === '*') return one;
   const name = /^\{([A-Za-z_][A-Za-z0-9_]*)\}$/.exec(segment)?.[1];
   if (name !== undefined) return { kind: 'capture', name };
   if (segment === '' && !isLast) return 'an empty segment ("//") is never delivered';
@@ -44,7 +56,9 @@ function parsePart(segment: string, isLast: boolean): TemplatePart | string {
   if (/[\\;#?%\p{Cc}]/u.test(segment)) {
     return `"${segment}" can never match: a path with \\ ; # ? % or a control character is refused, and templates are written decoded`;
   }
-  return { kind: 'literal', text: segment };
+  const part = literals.get(segment) ?? { kind: 'literal', text: segment };
+  literals.set(segment, part);
+  return part;
 }
 
 function templateFault(parts: readonly TemplatePart[]): string | undefined {

@@ -1,7 +1,8 @@
-import { type Client, Metadata, status } from '@grpc/grpc-js';
+import type { Client } from '@grpc/grpc-js';
 import { Refusal } from '../errors.js';
 import type { Decoded } from '../wire/decoded.js';
 import { type BundleMap, bundlesRequest } from '../wire/workload.js';
+import { grpc } from './grpc.js';
 
 export interface BundleStreamOptions<T> {
   readonly client: Client;
@@ -59,6 +60,7 @@ const lastingMs = 1_000;
  */
 export function bundleStream<T>(options: BundleStreamOptions<T>): BundleStream<T> {
   const { nowMs } = options;
+  const { status } = grpc();
   let held: ReadonlyMap<string, Held<T>> = new Map();
   let call: ReturnType<typeof openCall> | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -129,6 +131,7 @@ function away(detail: string): Refusal {
 }
 
 function openCall(client: Client, method: string) {
+  const { Metadata } = grpc();
   const metadata = new Metadata();
   metadata.set('workload.spiffe.io', 'true');
   const same = (bytes: Uint8Array) => Buffer.from(bytes);

@@ -1,6 +1,6 @@
-import { Client, credentials } from '@grpc/grpc-js';
 import { decodeJwtBundles, decodeX509Bundles } from '../wire/workload.js';
 import { type BundleStreamState, bundleStream } from './bundle-stream.js';
+import { grpc } from './grpc.js';
 import type { BundleSource } from './key-source.js';
 import { parseAuthorities, parseJwtBundle } from './spiffe-bundle.js';
 import type { WorkloadEndpoint } from './workload-endpoint.js';
@@ -26,6 +26,7 @@ export interface WorkloadApi {
 
 /** Bundles of a SPIFFE agent, streamed for as long as this is open (SPIFFE Workload API §5.2.2, §6.2.2). */
 export function workloadApi({ endpoint, nowMs, random }: WorkloadApiOptions): WorkloadApi {
+  const { Client, credentials } = grpc();
   const client = new Client(endpoint.target, credentials.createInsecure(), {
     'grpc.enable_http_proxy': 0,
     'grpc.service_config_disable_resolution': 1,

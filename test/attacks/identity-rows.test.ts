@@ -362,10 +362,10 @@ describe('identities under attack (IDENTITY.md 6 A–C)', () => {
     ]) {
       expect(await ask(given())).to.equal('permit bot');
       world.write('data/revocations.yaml', `version: 1\n${line}\n`);
-      world.loader.load();
+      await world.loader.load();
       expect(await ask(given()), line).to.equal('deny 403 revoked');
       world.write('data/revocations.yaml', 'version: 1\n');
-      world.loader.load();
+      await world.loader.load();
     }
   });
 
@@ -373,7 +373,7 @@ describe('identities under attack (IDENTITY.md 6 A–C)', () => {
     const revoked = token({ jti: 'gone' });
     expect(await ask(bearer(revoked))).to.equal('permit any');
     world.write('data/revocations.yaml', 'version: 1\ntokens: [{ issuer: corp, jti: gone }]\n');
-    world.loader.load();
+    await world.loader.load();
     const [head = '', payload = '', signature = ''] = revoked.split('.');
     const respelled = `${signature.slice(0, -1)}${signature.endsWith('A') ? 'B' : 'A'}`;
     const spellings = [
@@ -390,7 +390,7 @@ describe('identities under attack (IDENTITY.md 6 A–C)', () => {
     expect(answers).to.deep.equal(Array(spellings.length).fill('deny'));
     expect(await ask(bearer(malleableTwin(revoked)))).to.equal('deny 403 revoked');
     world.write('data/revocations.yaml', 'version: 1\n');
-    world.loader.load();
+    await world.loader.load();
   });
 });
 

@@ -296,18 +296,18 @@ describe('attacks on policies (IDENTITY rows B, C, D, E)', () => {
   it('D25 decides the same token anew when the posture changes', async () => {
     const headers = { authorization: `Bearer ${await world.corp.sign(acme)}` };
     const ask = async () => said(await world.ask({ path: '/t/acme/c/1', headers }));
-    const posture = (status: string) => {
+    const posture = async (status: string) => {
       const listed = `"corp:agent-7": { status: ${status} }`;
       world.write(
         'data/posture.yaml',
         `version: 1\nupdatedAt: ${new Date().toISOString()}\nidentities: { ${listed} }\n`,
       );
-      world.loader.load();
+      await world.loader.load();
     };
     expect(await ask()).to.equal('permit customer');
-    posture('suspended');
+    await posture('suspended');
     expect(await ask()).to.equal('deny 403 posture_refused');
-    posture('active');
+    await posture('active');
     expect(await ask()).to.equal('permit customer');
   });
 });

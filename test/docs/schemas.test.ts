@@ -4,7 +4,7 @@ import { describe, it } from 'mocha';
 import { z } from 'zod';
 import { suiteSchema } from '../../src/cli/suite-schema.js';
 import { configSchema } from '../../src/config/config-schema.js';
-import { postureSchema, revocationsSchema } from '../../src/evidence/data-files.js';
+import { postureSchema, revocationsSchema } from '../../src/evidence/parse-data-files.js';
 import { policySchema } from '../../src/policy/policy-schema.js';
 
 const schemas = {

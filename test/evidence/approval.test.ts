@@ -135,10 +135,10 @@ describe('an approval (IDENTITY.md 6 D)', () => {
       'data/revocations.yaml',
       'version: 1\ntokens: [{ issuer: change-board, jti: gone }]\n',
     );
-    world.loader.load();
+    await world.loader.load();
     expect(await ask(approval)).to.equal('approval_invalid');
     world.write('data/revocations.yaml', 'version: 1\n');
-    world.loader.load();
+    await world.loader.load();
   });
 });
 

@@ -143,11 +143,11 @@ describe('what is revoked', () => {
   after(() => world.close());
   beforeEach(() => bar({}));
 
-  const bar = ({ revocations = '', posture = 'identities: {}' }: Partial<Row>) => {
+  const bar = async ({ revocations = '', posture = 'identities: {}' }: Partial<Row>) => {
     world.write('data/revocations.yaml', `version: 1\n${revocations}\n`);
     const updatedAt = new Date().toISOString();
     world.write('data/posture.yaml', `version: 1\nupdatedAt: ${updatedAt}\n${posture}\n`);
-    world.loader.load();
+    await world.loader.load();
     expect(world.loader.findings().filter(({ severity }) => severity === 'error')).to.deep.equal(
       [],
     );
@@ -163,12 +163,12 @@ describe('what is revoked', () => {
     it(`${row.name}, on the very next Check and behind every cache: ${row.want}`, async () => {
       const given = await shown(row);
       const first = said(await world.ask(given));
-      bar(row);
+      await bar(row);
       expect([said(await world.ask(given)), said(await world.ask(given))]).to.deep.equal([
         row.want,
         row.want,
       ]);
-      bar({});
+      await bar({});
       expect(said(await world.ask(given))).to.equal(first);
     });
   }
@@ -180,7 +180,7 @@ describe('what is revoked', () => {
     const certificate = encodeURIComponent(certificatePem);
     const given = { ...(await shown({})), principal: 'a.example', certificate };
     expect(said(await world.ask(given))).to.equal(good);
-    bar({ revocations: `certificates: ["${sha256}"]` });
+    await bar({ revocations: `certificates: ["${sha256}"]` });
     expect(said(await world.ask(given))).to.equal(revoked);
   });
 });

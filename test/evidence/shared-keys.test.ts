@@ -60,10 +60,10 @@ describe('the keys of an approval board', () => {
     served = world.board.jwks;
     await becomes('permit pay');
     world.write('keys/bundle.json', bundle(world.board.jwks.keys));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask()).to.equal('deny 403 approval_invalid pay');
     world.write('keys/bundle.json', bundle([]));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask()).to.equal('permit pay');
   });
 
@@ -81,7 +81,7 @@ describe('the keys of an approval board', () => {
     ]) {
       world.write('countersign.yaml', changed);
       world.write('keys/board.jwks.json', JSON.stringify(world.board.jwks));
-      world.loader.load();
+      await world.loader.load();
       expect(await pay(changed)).to.equal('deny 403 approval_used pay');
     }
   });

@@ -133,11 +133,11 @@ describe('a peer certificate', () => {
       .digest('hex');
     const colons = digest.toUpperCase().match(/../g)?.join(':');
     world.write('data/revocations.yaml', `version: 1\ncertificates: ["${colons}"]\n`);
-    world.loader.load();
+    await world.loader.load();
     const given = { principal: id, certificate: encodeURIComponent(issued.certificatePem) };
     expect((await world.ask(given)).code).to.equal('revoked');
     world.write('data/revocations.yaml', 'version: 1\n');
-    world.loader.load();
+    await world.loader.load();
   });
 
   it('must be there where it is required', async () => {

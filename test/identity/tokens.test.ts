@@ -376,13 +376,13 @@ describe('a token (IDENTITY.md 6 A, B)', () => {
     world.ahead = 0;
     expect(await ask(`Bearer ${token}`)).to.equal('permit any');
     world.write('data/revocations.yaml', 'version: 1\ntokens: [{ issuer: corp, jti: j-1 }]\n');
-    world.loader.load();
+    await world.loader.load();
     expect(await ask(`Bearer ${token}`)).to.equal('revoked');
     world.write('data/revocations.yaml', 'version: 1\nkeys: [{ issuer: corp, kid: k1 }]\n');
-    world.loader.load();
+    await world.loader.load();
     expect(await ask(`Bearer ${token}`)).to.equal('revoked');
     world.write('data/revocations.yaml', 'version: 1\n');
-    world.loader.load();
+    await world.loader.load();
     expect(await ask(`Bearer ${token}`)).to.equal('permit any');
   });
 
@@ -390,21 +390,21 @@ describe('a token (IDENTITY.md 6 A, B)', () => {
     const token = good();
     expect(await ask(`Bearer ${token}`)).to.equal('permit any');
     world.write('keys/corp.jwks.json', jwks(twin));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask(`Bearer ${token}`)).to.equal('token_key_unknown');
     world.write('keys/corp.jwks.json', '<html>');
-    world.loader.load();
+    await world.loader.load();
     expect(
       await ask(`Bearer ${jws({ ...header, kid: 'k2' }, claims(), other.privateKey)}`),
     ).to.equal('permit any');
     world.write('keys/corp.jwks.json', '{"keys":[]}');
-    world.loader.load();
+    await world.loader.load();
     expect(await ask(`Bearer ${token}`)).to.equal('token_key_unknown');
     world.write('keys/corp.jwks.json', jwks(jwk, { ...twin, kid: 'k1' }));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask(`Bearer ${token}`), 'A10 two keys of one id').to.equal('token_key_unknown');
     world.write('keys/corp.jwks.json', jwks(jwk));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask(`Bearer ${token}`)).to.equal('permit any');
   });
 

@@ -20,22 +20,22 @@ describe('loading again', () => {
   afterEach(() => world.close());
   const ask = async (path: string) => said(await world.ask({ path }));
 
-  it('gives the same revision for the same files, and another for others', () => {
+  it('gives the same revision for the same files, and another for others', async () => {
     const before = world.loader.snapshot?.policy.revision;
-    world.loader.load();
+    await world.loader.load();
     expect(world.loader.snapshot?.policy.revision).to.equal(before);
     world.write('policies/p.yaml', permit('two', '/a'));
-    world.loader.load();
+    await world.loader.load();
     expect(world.loader.snapshot?.policy.revision).to.not.equal(before);
   });
 
   it('keeps the last good policy while a file is broken, and takes the next good one', async () => {
     world.write('policies/p.yaml', 'version: 1\npolicy: p\nrules: [ { id: x } ]\n');
-    world.loader.load();
+    await world.loader.load();
     expect(await ask('/a')).to.equal('permit one');
     expect(world.loader.findings()).to.have.length.greaterThan(0);
     world.write('policies/p.yaml', permit('two', '/b'));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask('/a')).to.equal('deny 403 no_rule');
     expect(await ask('/b')).to.equal('permit two');
     expect(world.loader.findings()).to.deep.equal([]);
@@ -43,13 +43,13 @@ describe('loading again', () => {
 
   it('takes a file away with its rules, and a named folder that vanishes as broken', async () => {
     world.write('policies/q.yml', permit('more', '/b').replace('policy: p', 'policy: q'));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask('/b')).to.equal('permit more');
     unlinkSync(join(world.folder, 'policies/q.yml'));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask('/b')).to.equal('deny 403 no_rule');
     rmSync(join(world.folder, 'policies'), { recursive: true });
-    world.loader.load();
+    await world.loader.load();
     expect(await ask('/a')).to.equal('permit one');
     expect(world.loader.findings().map(({ code }) => code)).to.deep.equal(['unreadable_file']);
   });
@@ -57,36 +57,36 @@ describe('loading again', () => {
   it('takes a good data file although a policy is broken', async () => {
     world.write('policies/p.yaml', 'nonsense');
     world.write('data/revocations.yaml', 'version: 1\nidentities: ["spiffe://prod.example/a"]\n');
-    world.loader.load();
+    await world.loader.load();
     const revoked = await world.ask({ path: '/a', principal: 'spiffe://prod.example/a' });
     expect(said(revoked)).to.equal('deny 403 revoked');
   });
 
   it('keeps the last good data and keys while their files are broken', async () => {
     world.write('data/revocations.yaml', 'version: 1\nidentities: ["spiffe://prod.example/a"]\n');
-    world.loader.load();
+    await world.loader.load();
     world.write('data/revocations.yaml', 'version: 1\nidentites: []\n');
-    world.loader.load();
+    await world.loader.load();
     const revoked = await world.ask({ path: '/a', principal: 'spiffe://prod.example/a' });
     expect(said(revoked)).to.equal('deny 403 revoked');
   });
 
   it('lets no key of an identity issuer approve anything (D13)', async () => {
     world.write('keys/board.jwks.json', JSON.stringify(world.corp.jwks));
-    world.loader.load();
+    await world.loader.load();
     expect(world.loader.findings().map(({ code }) => code)).to.deep.equal(['shared_key']);
     world.write('keys/board.jwks.json', JSON.stringify(world.board.jwks));
-    world.loader.load();
+    await world.loader.load();
     expect(world.loader.findings()).to.deep.equal([]);
   });
 
   it('keeps the last good configuration, and takes the next', async () => {
     world.write('countersign.yaml', config.replace('version: 1', 'version: 2'));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask('/a')).to.equal('permit one');
     world.write('countersign.yaml', config.replace('policies/', 'other/'));
     world.write('other/p.yaml', permit('other', '/c'));
-    world.loader.load();
+    await world.loader.load();
     expect(await ask('/c')).to.equal('permit other');
   });
 });
@@ -144,14 +144,14 @@ describe('watching files', () => {
     symlinkSync('..2026_1', join(mount, '..data'));
     symlinkSync('..data/p.yaml', join(mount, 'p.yaml'));
     world.write('countersign.yaml', config.replace('policies/', 'mount/'));
-    world.loader.load();
+    await world.loader.load();
     expect(said(await world.ask({ path: '/k' }))).to.equal('permit first');
     await sees(() => {
       version('..2026_2', 'second');
       symlinkSync('..2026_2', join(mount, '..data_tmp'));
       renameSync(join(mount, '..data_tmp'), join(mount, '..data'));
     });
-    world.loader.load();
+    await world.loader.load();
     expect(said(await world.ask({ path: '/k' }))).to.equal('permit second');
   });
 });

@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { createCheck } from '../../src/check.js';
 import { Loader } from '../../src/load/loader.js';
+import { readHere } from '../../src/load/reader.js';
 import { createRevisions, outcomeOf, probeBytes, swap, swapScript } from '../support/revisions.js';
 
 describe('loading files that are swapped meanwhile', () => {
@@ -27,8 +28,9 @@ describe('loading files that are swapped meanwhile', () => {
       environment: {},
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
+      reader: readHere(),
     });
-    loader.load();
+    await loader.load();
     const check = createCheck({
       snapshot: () => loader.snapshot,
       nowMs: Date.now,
@@ -49,7 +51,7 @@ describe('loading files that are swapped meanwhile', () => {
     const answers = () => Promise.all(probes.map(ask));
     expect(await answers()).to.deep.equal(probes.map(({ allowed }) => allowed[0]));
     swap(mount, 'b');
-    loader.load();
+    await loader.load();
     expect(await answers()).to.deep.equal(probes.map(({ allowed }) => allowed[1]));
   });
 
@@ -67,7 +69,7 @@ describe('loading files that are swapped meanwhile', () => {
         await new Promise((resolve) => setImmediate(resolve));
       }
     };
-    const reloading = setInterval(() => loader.load(), 15);
+    const reloading = setInterval(() => void loader.load(), 15);
     await Promise.all([flow(), flow(), flow(), flow()]);
     clearInterval(reloading);
     const strangers = probes.flatMap(({ name, allowed }, at) =>

@@ -2,7 +2,9 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { parseSpiffeId } from '../../src/identity/spiffe-id.js';
 import type { JsonObject } from '../../src/json/json-value.js';
-import { type ConditionInput, compileCondition } from '../../src/policy/condition.js';
+import { checkSource } from '../../src/policy/check-source.js';
+import { type ConditionInput, createCondition } from '../../src/policy/condition.js';
+import { conditionEngine } from '../../src/policy/condition-engine.js';
 import { compileTimeWindow, type TimeWindow } from '../../src/policy/time-window.js';
 import { httpRequest } from './requests.js';
 
@@ -69,11 +71,11 @@ const input: ConditionInput = {
 
 /** `true`, `false`, `error`, or the faults found at load. */
 function evaluate(when: string): string {
-  const condition = compileCondition(when, scope);
-  if (!('evaluate' in condition)) {
-    return condition.map(({ offset, message }) => `${offset}: ${message}`).join('; ');
+  const checked = checkSource(when, scope);
+  if (!('source' in checked)) {
+    return checked.map(({ offset, message }) => `${offset}: ${message}`).join('; ');
   }
-  const value = condition.evaluate(input);
+  const value = createCondition(checked, scope.windows, conditionEngine).evaluate(input);
   return typeof value === 'boolean' ? String(value) : 'error';
 }
 

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { createIssuer, type Issuer } from '../../examples/quickstart/issuer.js';
 import { type CheckRecord, createCheck } from '../../src/check.js';
 import { Loader } from '../../src/load/loader.js';
+import { type Reader, readHere } from '../../src/load/reader.js';
 import { type CheckRequest, encodeCheckRequest } from '../../src/wire/external-auth.js';
 import { decodeCheckResponse, type ReceivedHeader } from '../../src/wire/received-response.js';
 import { checkRequest, type Given } from './check-request.js';
@@ -67,10 +68,14 @@ updatedAt: ${new Date().toISOString()}
 identities: {}
 `;
 
-/** @param files more files, or other content for the ones that are always there */
+/**
+ * @param files more files, or other content for the ones that are always there
+ * @param reader what reads them; this thread unless said otherwise
+ */
 export async function createWorld(
   policy: string,
   files: Readonly<Record<string, string>> = {},
+  reader: Reader = readHere(),
 ): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'countersign-test-'));
   const corp = await createIssuer('https://idp.example', 'corp-1');
@@ -105,6 +110,7 @@ export async function createWorld(
       environment: {},
       nowMs: () => Date.now() + world.ahead,
       monotonicMs: () => performance.now() + world.ahead,
+      reader,
     }),
     ask: (given) =>
       world.askBytes(
@@ -125,7 +131,7 @@ export async function createWorld(
     newDecisionId: randomUUID,
     record: (record) => records.push(record),
   });
-  world.loader.load();
+  await world.loader.load();
   return world;
 }
 

@@ -239,12 +239,12 @@ describe('bundles of the Workload API', () => {
     world.write('prod.json', JSON.stringify(file));
     const named = withAgent(agent.address, ', bundles: { prod.example: prod.json }');
     world.write('countersign.yaml', named);
-    world.loader.load();
+    await world.loader.load();
     expect(await askBot()).to.equal('deny 401 token_key_unknown');
     expect(await ask(await signSvid(partner, bot, 'edge'))).to.equal('permit any');
     expect(await ask(await signSvid(partner, guest, 'edge'))).to.equal('permit any');
     world.write('countersign.yaml', withAgent(agent.address));
-    world.loader.load();
+    await world.loader.load();
     expect(await askBot()).to.equal('permit any');
     expect(agent.calls.get('FetchJWTBundles')).to.equal(streams);
   });
