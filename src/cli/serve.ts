@@ -75,7 +75,7 @@ async function serveAsWorker(args: Arguments, io: Io, logger: Logger): Promise<E
   const file = configFile(args);
   const loader = load(file, {
     nonceSecret: primary.nonceSecret,
-    replayStore: (maxEntries) => primary.replayStore(maxEntries),
+    replayStore: (maxEntries, withinMs) => primary.replayStore(maxEntries, withinMs),
   });
   const { config } = loader;
   return config === undefined

@@ -34,8 +34,8 @@ export interface LoaderOptions {
 export interface SharedState {
   /** Makes DPoP nonces: one that another process gave is good here. */
   readonly nonceSecret: Buffer;
-  /** The store behind `replay: { store: memory }`. */
-  readonly replayStore: (maxEntries: () => number) => ReplayStore;
+  /** The store behind `replay: { store: memory }`; `withinMs` is how long a Check waits for it. */
+  readonly replayStore: (maxEntries: () => number, withinMs: () => number) => ReplayStore;
 }
 
 /** How often files that change while they are read are read again at once. */
@@ -67,7 +67,8 @@ export class Loader {
     this.#nonceSecret = shared?.nonceSecret ?? randomBytes(32);
     // One for ever, with the limit in force: a reload forgets nothing that was spent.
     const maxEntries = () => this.config?.replay.maxEntries ?? 0;
-    this.#memory = shared?.replayStore(maxEntries) ?? memoryStore(maxEntries, options);
+    const withinMs = () => (this.config?.deadline ?? 0) / 2;
+    this.#memory = shared?.replayStore(maxEntries, withinMs) ?? memoryStore(maxEntries, options);
   }
 
   /** The last good configuration. */
