@@ -94,6 +94,7 @@ export async function closedLoop(
     ask(connections[index % connections.length]);
   }
   for (const connection of connections) connection.flush();
+  if (inFlight === 0) finish();
   try {
     await ended;
     const seconds = (performance.now() - start) / 1000;
