@@ -146,7 +146,7 @@ export async function openLoop(
     },
   );
   start = performance.now();
-  const patienceMs = 10_000;
+  const patienceMs = 60_000;
   try {
     while (answered < total) {
       const nowMs = performance.now();
