@@ -10,9 +10,7 @@ export interface ReplayStoresOptions {
   /** How long a Check waits for a store that is elsewhere. */
   readonly withinMs: () => number;
   /** Makes the store behind `store: memory` where processes share one. */
-  readonly shared:
-    | ((maxEntries: () => number, withinMs: () => number) => ReplayStore)
-    | undefined;
+  readonly shared: ((maxEntries: () => number, withinMs: () => number) => ReplayStore) | undefined;
 }
 
 /** The replay store that the configuration asks for; the same one as long as it asks for the same. */
