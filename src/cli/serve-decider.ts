@@ -17,6 +17,7 @@ import { startHttp2Server } from '../server/http2-server.js';
 import type { Listener, ServerOptions } from '../server/listener.js';
 import { createTurnClock } from '../server/turn.js';
 import { createRecords } from './serve-records.js';
+import { warmUp } from './warm-up.js';
 
 /** Beside the body, a CheckRequest holds headers and metadata. */
 const messageOverheadBytes = 4 * 1024 * 1024;
@@ -65,6 +66,7 @@ export async function startDecider(options: DeciderOptions): Promise<Decider> {
     record: (record) => records.take(record),
     waitedMs: createTurnClock(() => performance.now()),
   });
+  if (loader.snapshot !== undefined) await warmUp(loader.snapshot, Date.now());
   const listener = await startHttp2Server(check, {
     ...serverOptions(config, file),
     ...options.listen,
