@@ -8,6 +8,7 @@ export const lintCodes = [
   'cidr_host_bits',
   'covered_rule',
   'data_shape',
+  'deny_grpc',
   'deny_slash',
   'dpop_origin',
   'memory_replay',

@@ -18,8 +18,8 @@ import type { ConditionFault } from './condition-check.js';
 import { conditionEngine } from './condition-engine.js';
 import { createSet } from './create-set.js';
 import { lintPolicy } from './lint.js';
+import { lintEvasions } from './lint-evasions.js';
 import { lintSet } from './lint-set.js';
-import { lintSlashes } from './lint-slash.js';
 import { draftPolicies, type PolicyDraft, portionsOf, type RulePortion } from './policy-draft.js';
 import { type PolicyParts, policySchema, salvageSchema } from './policy-schema.js';
 import type { PolicySet } from './policy-set.js';
@@ -120,7 +120,7 @@ export function compilePolicies(files: readonly PolicyText[], scope: PolicyScope
     finish(compileRules(names, compiled));
   }
   if (findings.length > 0) return { ok: false, findings: findings.sort(byPosition) };
-  warnings.push(...lintSet(compiled), ...lintSlashes(compiled));
+  warnings.push(...lintSet(compiled), ...lintEvasions(compiled));
   const revision = revisionOf(files, scope.facts);
   const meant = files.reduce<readonly Finding[]>(
     (left, { file, text }) => withoutSilenced(file, text, left),

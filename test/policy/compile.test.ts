@@ -81,8 +81,11 @@ rules:
 `;
 
 describe('policy files', () => {
-  it('load as the documented example, without a warning', () => {
-    expect(findings({ file: 'payments.yaml', text: example })).to.deep.equal([]);
+  it('load as the documented example, with a warning of the one path that its deny leaves open', () => {
+    const said = findings({ file: 'payments.yaml', text: example });
+    expect(said).to.deep.equal(['payments.yaml:49:5 deny_slash']);
+    const closed = example.replace('["/**/export"]', '["/**/export", "/**/export/"]');
+    expect(findings({ file: 'payments.yaml', text: closed })).to.deep.equal([]);
   });
 
   it('compile to rules in the order of the files, each with its place', () => {

@@ -36,6 +36,17 @@ const rows: readonly { name: string; rules: string; want: readonly string[] }[] 
     want: ['deny_slash no'],
   },
   {
+    name: 'a deny of gRPC that another content type steps around',
+    rules: `${use}  - { id: a, effect: permit, principals: [one], methods: [POST], paths: ["/**"] }
+  - { id: no, effect: deny, grpc: [shop.Orders/Drop] }
+  - { id: all, effect: deny, grpc: shop.Carts/Drop }
+  - { id: path, effect: deny, paths: [/shop.Carts/Drop, /shop.Carts/Drop/] }
+  - { id: would, effect: deny, mode: shadow, grpc: shop.Items/Drop }
+  - { id: reads, effect: permit, principals: [one], methods: [GET], hosts: [a.example], paths: ["/shop.Reads/**"] }
+`,
+    want: ['deny_grpc no'],
+  },
+  {
     name: 'no slash where none is permitted, or where it is denied as well',
     rules: `${use}  - { id: a, effect: permit, principals: [one], methods: [GET], paths: ["/x/{a}/{b}", "/y/**"] }
   - { id: no, effect: deny, paths: ["/x/{id}/export"] }
@@ -125,7 +136,7 @@ describe('the lint of policies', () => {
       const warnings = compiled.ok ? compiled.warnings : compiled.findings;
       const said = warnings.map(({ code, path, suggestion }) => {
         const name = code === 'unused_principal' ? path.replace('principals.', ' ') : '';
-        const rule = ['unreachable_rule', 'covered_rule', 'deny_slash'].includes(code)
+        const rule = ['unreachable_rule', 'covered_rule', 'deny_grpc', 'deny_slash'].includes(code)
           ? ` ${path}`
           : '';
         return `${code}${name}${rule}${code === 'cidr_host_bits' ? ` ${suggestion}` : ''}`;

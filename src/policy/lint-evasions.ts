@@ -1,30 +1,35 @@
 import type { Finding } from '../document/finding.js';
+import type { LintCode } from '../document/lint-codes.js';
 import { matchTemplate, type Template, type TemplatePart } from '../request/template.js';
 import type { Rule } from './policy-set.js';
 import { type IndexedRule, RuleIndex } from './rule-index.js';
 
 /**
- * Deny rules that a trailing slash steps around: `/a/export/` is another path than `/a/export`, a
- * permit is for it, and many applications take one for the other. One finding a rule.
+ * Deny rules that a request steps around which many applications take for the same, and a permit is
+ * for: by a trailing slash (`/a/export/` is another path than `/a/export`), or a gRPC call by another
+ * content type (gRPC-Web, Connect, JSON). One finding a rule.
  */
-export function lintSlashes(rules: readonly IndexedRule[]): readonly Finding[] {
+export function lintEvasions(rules: readonly IndexedRule[]): readonly Finding[] {
   const denies = rules.filter(
-    ({ rule, templates }) => rule.effect === 'deny' && isPlain(rule) && templates !== undefined,
+    ({ rule, templates }) =>
+      rule.effect === 'deny' && rule.mode === 'enforce' && templates !== undefined,
   );
   if (denies.length === 0) return [];
   // By path alone: hosts are compared below, as texts.
   const index = new RuleIndex(
     rules
-      .filter(({ rule }) => rule.mode === 'enforce' && isPlain(rule))
+      .filter(({ rule }) => rule.mode === 'enforce' && isForRequests(rule))
       .map((indexed) => ({ ...indexed, hosts: undefined })),
   );
   const open = openPrefixes(rules);
   return denies.flatMap(({ rule, templates = [] }) => {
-    if (rule.mode !== 'enforce') return [];
+    const isCall = rule.route.grpc !== undefined;
     for (const template of templates) {
-      for (const path of samplesOf(template, open)) {
-        const permit = permitBeside(index, rule, path);
-        if (permit !== undefined) return [warning(rule, permit, template)];
+      const paths = isCall ? [template.parts.map(sampleOf)] : samplesOf(template, open);
+      for (const path of paths) {
+        const permit = permitBeside(index, rule, isCall ? path : [...path, '']);
+        if (permit === undefined) continue;
+        return [isCall ? otherType(rule, permit) : otherPath(rule, permit, template)];
       }
     }
     return [];
@@ -66,13 +71,13 @@ function sampleOf(part: TemplatePart): string {
   return part.kind === 'literal' ? part.text : nowhere;
 }
 
-const isPlain = ({ route }: Rule) => route.tcp === undefined && route.grpc === undefined;
+/** Whether a rule is for requests of any content type. */
+const isForRequests = ({ route }: Rule) => route.tcp === undefined && route.grpc === undefined;
 
 /** A segment that no rule has. */
 const nowhere = '\u0000';
 
-function permitBeside(index: RuleIndex, deny: Rule, path: readonly string[]): Rule | undefined {
-  const segments = [...path, ''];
+function permitBeside(index: RuleIndex, deny: Rule, segments: readonly string[]): Rule | undefined {
   const address = { host: { name: '', port: undefined }, path: { raw: '', segments } };
   const found = index.find(address).map(({ rule }) => rule);
   const isDenied = found.some((rule) => rule.effect === 'deny' && hasMethodsOf(rule, deny));
@@ -87,11 +92,11 @@ function hasMethodsOf({ route: wide }: Rule, { route: narrow }: Rule): boolean {
 
 /** Whether a request can be for both, as far as methods and hosts tell. */
 function meet({ route: one }: Rule, { route: other }: Rule): boolean {
-  const methods = [...(one.methods ?? [])];
+  const denied = other.grpc === undefined ? other.methods : new Set(['POST']);
   const hasMethod =
     one.methods === undefined ||
-    other.methods === undefined ||
-    methods.some((name) => other.methods?.has(name) === true);
+    denied === undefined ||
+    [...one.methods].some((name) => denied.has(name));
   const hasHost =
     one.hosts === undefined ||
     other.hosts === undefined ||
@@ -99,13 +104,19 @@ function meet({ route: one }: Rule, { route: other }: Rule): boolean {
   return hasMethod && hasHost;
 }
 
-function warning(deny: Rule, permit: Rule, { source }: Template): Finding {
-  return {
-    severity: 'warning',
-    code: 'deny_slash',
-    ...deny.at,
-    path: deny.id,
-    message: `"${deny.id}" does not deny "${source}/", which "${permit.id}" is for`,
-    suggestion: `add "${source}/" to its paths, unless the application tells the two apart`,
-  };
+function otherPath(deny: Rule, permit: Rule, { source }: Template): Finding {
+  const message = `"${deny.id}" does not deny "${source}/", which "${permit.id}" is for`;
+  const suggestion = `add "${source}/" to its paths, unless the application tells the two apart`;
+  return warning('deny_slash', deny, message, suggestion);
+}
+
+function otherType(deny: Rule, permit: Rule): Finding {
+  const message = `"${deny.id}" denies gRPC alone: "${permit.id}" is for the same path with another content type`;
+  const suggestion =
+    'deny the path with `paths`, where the application also speaks gRPC-Web or JSON';
+  return warning('deny_grpc', deny, message, suggestion);
+}
+
+function warning(code: LintCode, deny: Rule, message: string, suggestion: string): Finding {
+  return { severity: 'warning', code, ...deny.at, path: deny.id, message, suggestion };
 }
