@@ -94,6 +94,7 @@ export async function closedLoop(
     ask(connections[index % connections.length]);
   }
   for (const connection of connections) connection.flush();
+  if (inFlight === 0) finish();
   try {
     await ended;
     const seconds = (performance.now() - start) / 1000;
@@ -145,7 +146,7 @@ export async function openLoop(
     },
   );
   start = performance.now();
-  const patienceMs = 10_000;
+  const patienceMs = 60_000;
   try {
     while (answered < total) {
       const nowMs = performance.now();

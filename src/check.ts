@@ -207,20 +207,19 @@ export function judge(
       findRevocation(caller, snapshot.data.revocations) ??
       judgePosture(caller, snapshot.data.posture);
     if (barred !== undefined) return refused(barred);
-    return after(readApproval(request, form, snapshot, nowMs), (approval) => {
-      if (approval instanceof Refusal && approval.code === 'credential_ambiguous') {
-        return refused(approval);
-      }
-      seen.approval = approval;
-      const { facts, data } = snapshot;
-      const { mcp, body } = form;
-      const circumstances = { request, mcp, body, caller, approval, facts, data, nowMs };
-      const spend = (used: Approval) => {
-        const credential = digest(JSON.stringify(['approval', used.board, used.jti]));
-        return snapshot.replay.spend(credential, digest(bytes), used.expiresAtMs);
-      };
-      return decide(form.candidates, circumstances, spend, trace);
-    });
+    const approval = readApproval(request, form, snapshot, nowMs);
+    if (approval instanceof Refusal && approval.code === 'credential_ambiguous') {
+      return refused(approval);
+    }
+    seen.approval = approval;
+    const { facts, data } = snapshot;
+    const { mcp, body } = form;
+    const circumstances = { request, mcp, body, caller, approval, facts, data, nowMs };
+    const spend = (used: Approval) => {
+      const credential = digest(JSON.stringify(['approval', used.board, used.jti]));
+      return snapshot.replay.spend(credential, digest(bytes), used.expiresAtMs);
+    };
+    return decide(form.candidates, circumstances, spend, trace);
   });
 }
 
@@ -279,7 +278,7 @@ function readApproval(
   form: Form,
   snapshot: Snapshot,
   nowMs: number,
-): ApprovalEvidence | Promise<ApprovalEvidence> {
+): ApprovalEvidence {
   if (request.kind !== 'http') return undefined;
   const needed = form.candidates.some(readsApproval);
   return snapshot.approvals.verify(request.headers, snapshot.data.revocations, nowMs, needed);

@@ -53,8 +53,14 @@ const failing: readonly {
     want: 'deny 503 deadline_exceeded',
   },
   {
-    name: 'the approval verifier rejects',
-    part: () => ({ approvals: { verify: () => Promise.reject(new TypeError('x')) } }),
+    name: 'the approval verifier throws',
+    part: () => ({
+      approvals: {
+        verify: () => {
+          throw new TypeError('x');
+        },
+      },
+    }),
     want: 'deny 503 internal_error',
   },
   {

@@ -17,6 +17,8 @@ import { type Serving, serveUntilTold } from './serve-until-told.js';
 
 /** How long standard output may take for the last lines. */
 const closeMs = 1_000;
+/** How often workers are asked whether they still answer. */
+const pulseMs = 10_000;
 
 /**
  * `workers: N`: this process accepts connections and gives them to N others that decide. It holds
@@ -84,6 +86,7 @@ function startOwnCrew(
       sum.retire(worker);
       logger.error({ worker, how, againMs }, 'a worker ended; another one is started');
     },
+    pulseMs,
     monotonicMs: () => performance.now(),
   });
 }

@@ -91,7 +91,7 @@ async function serveAsWorker(
   const file = configFile(args);
   const loader = await load(file, reader, {
     nonceSecret: primary.nonceSecret,
-    replayStore: (maxEntries) => primary.replayStore(maxEntries),
+    replayStore: (maxEntries, withinMs) => primary.replayStore(maxEntries, withinMs),
   });
   const { config } = loader;
   return config === undefined

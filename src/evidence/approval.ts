@@ -27,7 +27,7 @@ export interface ApprovalVerifier {
     revocations: Revocations,
     nowMs: number,
     needed: boolean,
-  ): ApprovalEvidence | Promise<ApprovalEvidence>;
+  ): ApprovalEvidence;
 }
 
 /** The `typ` of an approval: no identity token has it, so neither passes for the other. */
@@ -56,13 +56,13 @@ export function createApprovalVerifier(
   };
 }
 
-async function verifyApproval(
+function verifyApproval(
   token: string,
   boards: readonly ApprovalBoard[],
   revocations: Revocations,
   maxBytes: number,
   nowMs: number,
-): Promise<ApprovalEvidence> {
+): ApprovalEvidence {
   const jws = parseCompactJws(token, maxBytes);
   if (jws instanceof Refusal) return invalid(jws.detail);
   const iss = member(jws.payload, 'iss');
@@ -70,7 +70,7 @@ async function verifyApproval(
   if (board === undefined) return invalid('no configured board issues such approvals');
   const keys = board.keys.current();
   if (keys instanceof Refusal) return keys;
-  const verified = await verifyJwt(jws, board.rules, keys, nowMs);
+  const verified = verifyJwt(jws, board.rules, keys, nowMs);
   if (verified instanceof Refusal) {
     if (verified.code === 'token_key_unknown') board.keys.missing(jws.keyId);
     return verified.code === 'token_expired'

@@ -94,9 +94,6 @@ export function createIdentifier(options: IdentityOptions): Identifier {
       if (credential instanceof Refusal) return refuseToken(credential, peer);
       if (credential === undefined) return toCaller(peer, undefined);
       const verified = verifyToken(credential, context.nowMs);
-      if (verified instanceof Promise) {
-        return verified.then((token) => identifyToken(credential, token, peer, request, context));
-      }
       return isPlain(verified, credential)
         ? withToken(peer, verified, 'none')
         : identifyToken(credential, verified, peer, request, context);

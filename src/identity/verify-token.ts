@@ -36,10 +36,7 @@ export interface VerifiedToken {
   readonly singleUse: boolean;
 }
 
-export type TokenVerifier = (
-  credential: Credential,
-  nowMs: number,
-) => VerifiedToken | Refusal | Promise<VerifiedToken | Refusal>;
+export type TokenVerifier = (credential: Credential, nowMs: number) => VerifiedToken | Refusal;
 
 /** Who vouches for a token: the rules it is held to and the keys in force. */
 interface Validator {
@@ -115,12 +112,12 @@ function recheck(token: VerifiedToken, nowMs: number): VerifiedToken | Refusal {
   return timeFault(times, token.toleranceMs, nowMs) ?? token;
 }
 
-async function verify(
+function verify(
   credential: Credential,
   options: TokenOptions,
   nowMs: number,
   remember: (verified: Cached) => void,
-): Promise<VerifiedToken | Refusal> {
+): VerifiedToken | Refusal {
   const jws = parseCompactJws(credential.token, options.maxTokenBytes);
   if (jws instanceof Refusal) return jws;
   const validator = chooseValidator(jws, credential.header, options);
@@ -132,7 +129,7 @@ async function verify(
   }
   const keys = validator.currentKeys();
   if (keys instanceof Refusal) return keys;
-  const verified = await verifyJwt(jws, validator.rules, keys, nowMs);
+  const verified = verifyJwt(jws, validator.rules, keys, nowMs);
   if (verified instanceof Refusal) {
     if (verified.code === 'token_key_unknown') validator.missing(jws.keyId);
     return verified;

@@ -37,8 +37,8 @@ export interface LoaderOptions {
 export interface SharedState {
   /** Makes DPoP nonces: one that another process gave is good here. */
   readonly nonceSecret: Buffer;
-  /** The store behind `replay: { store: memory }`. */
-  readonly replayStore: (maxEntries: () => number) => ReplayStore;
+  /** The store behind `replay: { store: memory }`; `withinMs` is how long a Check waits for it. */
+  readonly replayStore: (maxEntries: () => number, withinMs: () => number) => ReplayStore;
 }
 
 /**
@@ -73,6 +73,7 @@ export class Loader {
     this.#replay = new ReplayStores({
       clocks: options,
       maxEntries: () => this.config?.replay.maxEntries ?? 0,
+      withinMs: () => (this.config?.deadline ?? 0) / 2,
       shared: shared?.replayStore,
     });
   }

@@ -7,8 +7,10 @@ export interface ReplayStoresOptions {
   readonly clocks: StoreClocks;
   /** Of the memory store: the limit in force. */
   readonly maxEntries: () => number;
+  /** How long a Check waits for a store that is elsewhere. */
+  readonly withinMs: () => number;
   /** Makes the store behind `store: memory` where processes share one. */
-  readonly shared: ((maxEntries: () => number) => ReplayStore) | undefined;
+  readonly shared: ((maxEntries: () => number, withinMs: () => number) => ReplayStore) | undefined;
 }
 
 /** The replay store that the configuration asks for; the same one as long as it asks for the same. */
@@ -18,9 +20,9 @@ export class ReplayStores {
   readonly #memory: ReplayStore;
   #remote: { readonly key: string; readonly store: ReplayStore } | undefined;
 
-  constructor({ clocks, maxEntries, shared }: ReplayStoresOptions) {
+  constructor({ clocks, maxEntries, withinMs, shared }: ReplayStoresOptions) {
     this.#clocks = clocks;
-    this.#memory = shared?.(maxEntries) ?? memoryStore(maxEntries, clocks);
+    this.#memory = shared?.(maxEntries, withinMs) ?? memoryStore(maxEntries, clocks);
   }
 
   of({ replay, deadline }: Config): ReplayStore {

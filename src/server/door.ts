@@ -6,7 +6,7 @@ import { bindSocketFile, type SocketFile } from './socket-file.js';
 export interface Door {
   /** The address it is reached at: with the real port where 0 was asked for. */
   readonly address: string;
-  /** Tells once when the path of a unix socket leads to another process, or nowhere. */
+  /** Tells when the path of a unix socket leads nowhere, and, lastly, when to another process. */
   onLost(tell: (leadsTo: 'another' | 'nothing') => void): void;
   /** Lets nobody in any more; who is in, stays. */
   close(): void;
@@ -62,11 +62,13 @@ export async function openDoor(
   return {
     address: at,
     onLost(tell) {
+      let before: ReturnType<SocketFile['leadsTo']> = 'us';
       timer = setInterval(() => {
         const leadsTo = file?.leadsTo() ?? 'us';
-        if (leadsTo === 'us') return;
-        clearInterval(timer);
-        tell(leadsTo);
+        if (leadsTo === before) return;
+        before = leadsTo;
+        if (leadsTo === 'another') clearInterval(timer);
+        if (leadsTo !== 'us') tell(leadsTo);
       }, lookMs).unref();
     },
     close() {

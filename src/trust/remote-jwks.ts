@@ -143,7 +143,8 @@ async function fetchText(url: string, timeoutMs: number): Promise<string> {
   const response = await fetch(url, {
     redirect: 'manual',
     signal: AbortSignal.timeout(timeoutMs),
-    headers: { accept: 'application/json' },
+    // The API server of Kubernetes answers 406 to whom its own type of the two is not named (RFC 7517 §8.5).
+    headers: { accept: 'application/jwk-set+json, application/json' },
   });
   if (response.status !== 200) {
     await response.body?.cancel();

@@ -14,6 +14,8 @@ export interface CrewOptions {
   readonly line: (text: string) => void;
   /** A worker ended that nobody asked to; another one is started after `againMs`. */
   readonly lost: (worker: number, how: string, againMs: number) => void;
+  /** How often a worker is asked whether it still answers; one that hangs is replaced. */
+  readonly pulseMs: number;
   /** Milliseconds of a clock that does not step back. */
   readonly monotonicMs: () => number;
 }
@@ -85,6 +87,9 @@ export function startCrew(options: CrewOptions): Crew {
     }
   };
   for (let number = 1; number <= size; number += 1) start(number);
+  const pulse = setInterval(() => {
+    for (const worker of workers.values()) worker.pulse().catch(() => {});
+  }, options.pulseMs).unref();
 
   return {
     give(socket) {
@@ -111,6 +116,7 @@ export function startCrew(options: CrewOptions): Crew {
     stop: (graceMs) =>
       new Promise((resolve) => {
         isStopping = true;
+        clearInterval(pulse);
         for (const socket of waiting) socket.destroy();
         const force = setTimeout(() => {
           for (const worker of workers.values()) worker.kill();

@@ -3,9 +3,6 @@ import type { ReplayStore, Spent } from '../replay/replay-store.js';
 import type { FromWorker, Question, Spending, ToWorker } from './messages.js';
 import { type Pending, pendingAnswers } from './pending.js';
 
-/** How long a worker waits for the primary's word on a single-use credential. */
-const spendMs = 50;
-
 /** What a worker does when the primary says so. */
 export interface Duties {
   connection(socket: Socket): void;
@@ -21,8 +18,8 @@ export interface Primary {
   readonly number: number;
   readonly nonceSecret: Buffer;
   serving(isServing: boolean): void;
-  /** Single use across all workers; a primary that is away or slow gives `unavailable`. */
-  replayStore(maxEntries: () => number): ReplayStore;
+  /** Single use across all workers; a primary that is away, or slower than that, gives `unavailable`. */
+  replayStore(maxEntries: () => number, withinMs: () => number): ReplayStore;
   /** From now on messages are answered. */
   begin(duties: Duties): void;
   /** Ends the channel, without which the process could not end. */
@@ -53,7 +50,7 @@ export async function findPrimary(): Promise<Primary | undefined> {
     number,
     nonceSecret: Buffer.from(nonceSecret, 'base64'),
     serving: (isServing) => tell({ kind: 'serving', isServing }),
-    replayStore: (maxEntries) => sharedStore(spent, maxEntries),
+    replayStore: (maxEntries, withinMs) => sharedStore(spent, maxEntries, withinMs),
     begin(given) {
       duties = given;
       for (const [message, socket] of early.splice(0)) perform(given, message, socket);
@@ -66,11 +63,15 @@ export async function findPrimary(): Promise<Primary | undefined> {
 }
 
 /** The primary counts the entries; how often it gave no answer, each worker. */
-function sharedStore(spent: Pending<Spent>, maxEntries: () => number): ReplayStore {
+function sharedStore(
+  spent: Pending<Spent>,
+  maxEntries: () => number,
+  withinMs: () => number,
+): ReplayStore {
   let unavailable = 0;
   const ask = (spending: Spending) =>
     process.connected
-      ? spent.ask((id) => tell({ kind: 'spend', id, spending }), spendMs)
+      ? spent.ask((id) => tell({ kind: 'spend', id, spending }), withinMs())
       : Promise.resolve<Spent>('unavailable');
   return {
     async spend(credential, request, untilMs) {

@@ -17,6 +17,8 @@ export interface Employer {
 }
 
 const answerMs = 1_000;
+/** So many questions in a row without an answer: it hangs. */
+const mostMisses = 3;
 
 /** One worker process, as the primary sees it. */
 export class Worker {
@@ -25,6 +27,7 @@ export class Worker {
   readonly #answers = pendingAnswers<unknown>(undefined);
   readonly #employer: Employer;
   #connections = 0;
+  #misses = 0;
   #isHere = false;
   #isServing = false;
 
@@ -70,6 +73,14 @@ export class Worker {
   ask(question: Question): Promise<unknown> {
     if (!this.isHere) return Promise.resolve(undefined);
     return this.#answers.ask((id) => this.tell({ kind: 'question', id, question }), answerMs);
+  }
+
+  /** Asks whether it still answers, and ends it when it did not for several times. */
+  async pulse(): Promise<void> {
+    if (!this.isHere) return;
+    const answer = await this.ask({ about: 'ready' });
+    this.#misses = answer === undefined ? this.#misses + 1 : 0;
+    if (this.#misses >= mostMisses) this.kill();
   }
 
   tell(message: ToWorker): void {

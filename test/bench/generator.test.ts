@@ -103,7 +103,7 @@ const question = {
   want: 'permit' as const,
 };
 
-async function ask(behaviour: Behaviour, maxCount = 200) {
+async function ask(behaviour: Behaviour, { maxCount = 200, ms = 10_000 } = {}) {
   const server = await serve(behaviour);
   const { port, asked } = server;
   try {
@@ -116,7 +116,7 @@ async function ask(behaviour: Behaviour, maxCount = 200) {
       questions: { list: [question], isOnce: false },
       connections: 2,
       concurrency: 16,
-      ms: 10_000,
+      ms,
       maxCount,
     });
     return { counted, asked };
@@ -148,6 +148,11 @@ describe('the load generator', () => {
       expect(counted).to.deep.include({ count: 200, permits: 200, denies: 0 });
     });
   }
+
+  it('ends at once where no time is left', async () => {
+    const { counted } = await ask({}, { ms: 0 });
+    expect(counted).to.deep.include({ count: 0 });
+  });
 
   it('sends no request twice', async () => {
     const { asked = [] } = await ask({});

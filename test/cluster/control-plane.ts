@@ -34,7 +34,9 @@ export async function startControlPlane(
   address = '127.0.0.1',
 ): Promise<ControlPlane> {
   mkdirSync(folder, { recursive: true });
-  const [client = 0, peer = 0, secure = 0] = await reserve(3);
+  const [client = 0, peer = 0, free = 0] = await reserve(3);
+  // Pods find the issuer's keys by its URL, which names no port.
+  const secure = address === '127.0.0.1' ? free : 443;
   const etcd = startEtcd(folder, client, peer);
   const tokens = writeCredentials(folder);
   const server = startApiServer(folder, address, secure, client);

@@ -34,7 +34,8 @@ function runMocha(): Promise<number> {
   const mocha = spawn(
     process.execPath,
     [
-      ...[join(root, 'node_modules', 'mocha', 'bin', 'mocha.js')],
+      // Given here and not in .mocharc: mocha would start a process of its own, which no signal reaches.
+      ...['--enable-source-maps', join(root, 'node_modules', 'mocha', 'bin', 'mocha.js')],
       ...['--config', join(root, '.mocharc.cluster.json'), ...rest],
       ...(pods ? ['--require', join(here, 'cluster-of-pods.js'), join(here, '*.test.js')] : []),
     ],

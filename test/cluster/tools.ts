@@ -7,7 +7,7 @@ import { root } from '../../envoy/find-envoy.js';
 
 const exec = promisify(execFile);
 
-type Module = 'kubernetes' | 'istio';
+type Module = 'kubernetes' | 'istio' | 'gateway';
 
 /** Every tool that is built here: the Go module that pins it, and the package in it. */
 const packages = {
@@ -18,12 +18,18 @@ const packages = {
   'kube-scheduler': ['kubernetes', 'k8s.io/kubernetes/cmd/kube-scheduler'],
   'pilot-discovery': ['istio', 'istio.io/istio/pilot/cmd/pilot-discovery'],
   'pilot-agent': ['istio', 'istio.io/istio/pilot/cmd/pilot-agent'],
+  egctl: ['gateway', 'github.com/envoyproxy/gateway/cmd/egctl'],
 } as const satisfies Record<string, readonly [Module, string]>;
 
 export type Tool = keyof typeof packages;
 
 /** What the parts without pods need. */
-export const controlPlaneTools: readonly Tool[] = ['kube-apiserver', 'kubectl', 'pilot-discovery'];
+export const controlPlaneTools: readonly Tool[] = [
+  'kube-apiserver',
+  'kubectl',
+  'pilot-discovery',
+  'egctl',
+];
 /** What pods need beside them. */
 export const podTools: readonly Tool[] = [
   'kubelet',
@@ -34,7 +40,7 @@ export const podTools: readonly Tool[] = [
 
 /** Kubernetes' programs compare their versions, and only the linker can tell them theirs. */
 function linkerFlags(module: Module): string {
-  if (module === 'istio') return '-s -w';
+  if (module !== 'kubernetes') return '-s -w';
   const pinned = readFileSync(join(moduleFolder(module), 'go.mod'), 'utf8');
   const [, version = '', major, minor] =
     /k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(pinned) ?? [];
@@ -66,7 +72,7 @@ export async function buildTools(
   tools: readonly Tool[],
   say: (text: string) => void,
 ): Promise<void> {
-  for (const module of ['kubernetes', 'istio'] as const) {
+  for (const module of ['kubernetes', 'istio', 'gateway'] as const) {
     const all = tools.filter((tool) => packages[tool][0] === module);
     const missing: Tool[] = [];
     for (const tool of all) if (!(await isCurrent(tool))) missing.push(tool);
@@ -101,7 +107,7 @@ async function build(
   const target = mkdtempSync(join(cache, 'building-'));
   say(
     `Building ${tools.join(', ')} into ${join(cache, 'bin')}, once: with an empty Go cache about ` +
-      '6 minutes for each of Kubernetes and Istio on two free cores, and 3 GB of memory …',
+      '6 minutes for each of Kubernetes and Istio and 4 for Envoy Gateway on two free cores, and 3 GB of memory …',
   );
   const started = Date.now();
   try {

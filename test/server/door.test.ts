@@ -85,6 +85,11 @@ describe('the door of a unix socket', () => {
     unlinkSync(path);
     await until(async () => told.length > 0, 'nobody was told');
     expect(told).to.deep.equal(['nothing']);
+    await open('next', false);
+    await until(async () => told.length > 1, 'nobody was told of the next one');
+    expect(told).to.deep.equal(['nothing', 'another']);
+    doors[0]?.close();
+    expect(await whoAnswers()).to.equal('next');
   });
 
   it('takes over nothing that is no socket', async () => {

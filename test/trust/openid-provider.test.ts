@@ -30,6 +30,8 @@ describe('access tokens of a real OpenID provider (RFC 9068)', () => {
   let issuer = '';
   /** Requests for keys or for the configuration. */
   let fetches = 0;
+  /** Requests for keys that wait for their answer, while they have to. */
+  let held: (() => void)[] | undefined;
   let world: World;
   let one: JWK;
 
@@ -78,8 +80,10 @@ describe('access tokens of a real OpenID provider (RFC 9068)', () => {
 
   before(async () => {
     server = createServer((request, response) => {
-      if (!request.url?.startsWith('/token')) fetches += 1;
-      handler(request, response);
+      if (request.url?.startsWith('/token')) return handler(request, response);
+      fetches += 1;
+      if (held === undefined) return handler(request, response);
+      held.push(() => handler(request, response));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
@@ -92,13 +96,15 @@ describe('access tokens of a real OpenID provider (RFC 9068)', () => {
   beforeEach(async () => {
     one = await privateJwk('one');
     handler = provider(one);
-    world = await createWorld(policy, {
+    world = await open();
+  });
+  const open = () =>
+    createWorld(policy, {
       'countersign.yaml': patient.replace(
         '  approvals:',
         `    - { name: provider, issuer: "${issuer}", audiences: ["${audience}"], algorithms: [ES256], types: [at+jwt], jwks: { discovery: true, refresh: 5m, staleMax: 1h } }\n  approvals:`,
       ),
     });
-  });
   afterEach(async () => {
     await world.loader.close();
     world.close();
@@ -117,7 +123,13 @@ describe('access tokens of a real OpenID provider (RFC 9068)', () => {
 
   it('are denied with 503 until the keys are there, and then accepted', async () => {
     const token = await issue();
+    await world.loader.close();
+    world.close();
+    held = [];
+    world = await open();
     expect(await ask(token)).to.equal(away);
+    for (const answer of held) answer();
+    held = undefined;
     await becomes(token, good);
   });
 

@@ -67,6 +67,18 @@ describe('keys of a real OpenID provider', () => {
     await fetched('one');
   });
 
+  it('are there from a server that answers 406 unless their own media type is asked for', async () => {
+    const answer = provider(await privateJwk('one'));
+    // As the API server of Kubernetes 1.37.2 has it; the pods of test/cluster ask the real one.
+    handler = (request, response) => {
+      const own = request.url === '/jwks' ? 'application/jwk-set+json' : 'application/json';
+      const isAsked = request.headers.accept?.includes(own) === true;
+      return isAsked ? answer(request, response) : response.writeHead(406).end();
+    };
+    start();
+    await fetched('one');
+  });
+
   it('rotate: an unknown key id causes one fetch, and no more until the cool-down is over (B17)', async () => {
     const one = await privateJwk('one');
     handler = provider(one);

@@ -4,7 +4,7 @@ import type { Sidecar } from '../../../examples/quickstart/sidecar.js';
 import { cluster } from '../cluster.js';
 import type { Manifest } from '../kubectl.js';
 import { type Istiod, startIstiod } from './istiod.js';
-import { ask, createMesh, decisionsOf, type Mesh, permits, sendBytes, told } from './mesh.js';
+import { ask, createMesh, type Mesh, permits, sendBytes, settledDecisions, told } from './mesh.js';
 import { ports, startWorkload, type Workload } from './workload.js';
 
 interface Patches {
@@ -79,9 +79,9 @@ describe('the EnvoyFilter of k8s/istio, pushed by a real istiod to a real Envoy'
   });
 
   it('has connections decided that speak no HTTP', async () => {
-    const decided = decisionsOf(sidecar);
+    const decided = await settledDecisions(sidecar);
     expect(await sendBytes(orders, ports.tcp, 'SSH-2.0-x\r\n')).to.equal('');
-    expect(decisionsOf(sidecar)).to.equal(decided + 1);
+    expect(await settledDecisions(sidecar)).to.equal(decided + 1);
     const bytes = 'GET /line HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
     expect(await sendBytes(orders, ports.tcpPermitted, bytes)).to.include('200 OK');
   });
@@ -89,10 +89,10 @@ describe('the EnvoyFilter of k8s/istio, pushed by a real istiod to a real Envoy'
   it('asks nobody about those connections without its last part', async () => {
     const [filter] = mesh.own('envoy-filter.yaml');
     const open = await start('filter-open', 22, [withoutConnections(filter)]);
-    const decided = decisionsOf(sidecar);
+    const decided = await settledDecisions(sidecar);
     const bytes = 'GET /line HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
     expect(await sendBytes(open, ports.tcp, bytes)).to.include('200 OK');
-    expect(decisionsOf(sidecar)).to.equal(decided);
+    expect(await settledDecisions(sidecar)).to.equal(decided);
   });
 
   it('refuses every request and every connection while the sidecar is away', async () => {

@@ -193,3 +193,15 @@ export async function told(sidecar: Sidecar, { status, body }: Answer): Promise<
 export function decisionsOf(sidecar: Sidecar): number {
   return sidecar.output().stdout.split('"msg":"decision"').length - 1;
 }
+
+/** The same once no more come: a log line takes its time from process to process. */
+export async function settledDecisions(sidecar: Sidecar): Promise<number> {
+  let count = decisionsOf(sidecar);
+  for (let quietMs = 0; quietMs < 500; quietMs += 50) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const now = decisionsOf(sidecar);
+    if (now !== count) quietMs = 0;
+    count = now;
+  }
+  return count;
+}

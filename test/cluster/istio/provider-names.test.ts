@@ -4,7 +4,7 @@ import type { Sidecar } from '../../../examples/quickstart/sidecar.js';
 import { reserve } from '../../../examples/quickstart/workplace.js';
 import { cluster } from '../cluster.js';
 import { customPolicy, type Istiod, startIstiod } from './istiod.js';
-import { ask, createMesh, decisionsOf, type Mesh } from './mesh.js';
+import { ask, createMesh, type Mesh, settledDecisions } from './mesh.js';
 import { startWorkload, type Workload } from './workload.js';
 
 /**
@@ -80,10 +80,14 @@ describe('two providers for one workload, one name the beginning of the other', 
   };
 
   const asked = async (workload: Workload, path: string) => {
-    const before = [decisionsOf(first), decisionsOf(next)];
+    const one = await settledDecisions(first);
+    const two = await settledDecisions(next);
     const { status } = await ask(workload, { path, token });
-    const [one = 0, two = 0] = before;
-    return { status, first: decisionsOf(first) - one, next: decisionsOf(next) - two };
+    return {
+      status,
+      first: (await settledDecisions(first)) - one,
+      next: (await settledDecisions(next)) - two,
+    };
   };
 
   it('refuses what either policy matches, unasked, as Istio comes', async () => {

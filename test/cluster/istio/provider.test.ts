@@ -6,7 +6,7 @@ import { reserve } from '../../../examples/quickstart/workplace.js';
 import { cluster } from '../cluster.js';
 import { eventually } from '../program.js';
 import { customPolicy, type Istiod, ownProvider, type Provider, startIstiod } from './istiod.js';
-import { ask, createMesh, decisionsOf, type Mesh, permits, sendBytes, told } from './mesh.js';
+import { ask, createMesh, type Mesh, permits, sendBytes, settledDecisions, told } from './mesh.js';
 import { ports, startWorkload, type Workload, type WorkloadOptions } from './workload.js';
 
 const extAuthz = 'envoy.filters.http.ext_authz';
@@ -99,9 +99,9 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
 
     it('has connections decided that speak no HTTP', async () => {
       const arrived = orders.upstream.arrivals.length;
-      const decided = decisionsOf(sidecar);
+      const decided = await settledDecisions(sidecar);
       expect(await sendBytes(orders, ports.tcp, 'SSH-2.0-x\r\n')).to.equal('');
-      expect(decisionsOf(sidecar)).to.equal(decided + 1);
+      expect(await settledDecisions(sidecar)).to.equal(decided + 1);
       expect(sidecar.output().stdout.trim().split('\n').at(-1)).to.include('"code":"no_rule"');
       const heard = await sendBytes(
         orders,
@@ -143,13 +143,13 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
       const rules = [{ to: [{ operation: { notPaths: ['/healthz'] } }] }];
       const objects = [customPolicy('countersign', rules)];
       const scoped = await start({ name: 'provider-scoped', number: 2, objects, shows: extAuthz });
-      const decided = decisionsOf(sidecar);
+      const decided = await settledDecisions(sidecar);
       expect((await ask(scoped, { path: '/healthz' })).status).to.equal(200);
-      expect(decisionsOf(sidecar)).to.equal(decided);
+      expect(await settledDecisions(sidecar)).to.equal(decided);
       expect((await ask(scoped, { path: '/orders/1' })).status).to.equal(401);
       // Fields of HTTP do not narrow the policy for connections: all of them are asked about.
       expect(await sendBytes(scoped, ports.tcp, 'x\r\n')).to.equal('');
-      expect(decisionsOf(sidecar)).to.equal(decided + 2);
+      expect(await settledDecisions(sidecar)).to.equal(decided + 2);
     });
 
     it('a `Sidecar` that does not import the provider refuses every request', async () => {
@@ -160,10 +160,10 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
         sidecar: { egress: [{ hosts: ['./*'] }] },
         shows: extAuthz,
       });
-      const decided = decisionsOf(sidecar);
+      const decided = await settledDecisions(sidecar);
       expect((await ask(hidden, { path: '/orders/1', token })).status).to.equal(503);
       expect(hidden.upstream.arrivals).to.deep.equal([]);
-      expect(decisionsOf(sidecar)).to.equal(decided);
+      expect(await settledDecisions(sidecar)).to.equal(decided);
       expect(await hidden.pushed()).to.not.include(`"name": "outbound|${mesh.entryPort}||`);
     });
 
@@ -187,11 +187,11 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
         objects: [customPolicy('countersing')],
         shows: 'bad-CUSTOM-action',
       });
-      const decided = decisionsOf(sidecar);
+      const decided = await settledDecisions(sidecar);
       expect((await ask(unknown, { path: '/orders/1', token })).status).to.equal(403);
       expect(await sendBytes(unknown, ports.tcp, 'x\r\n')).to.equal('');
       expect(unknown.upstream.arrivals).to.deep.equal([]);
-      expect(decisionsOf(sidecar)).to.equal(decided);
+      expect(await settledDecisions(sidecar)).to.equal(decided);
     });
 
     it('an application that speaks first is heard before anybody is asked', async () => {
@@ -206,11 +206,11 @@ describe('the extension provider, pushed by a real istiod to a real Envoy', () =
         shows: extAuthz,
         tcpApplication,
       };
-      const decided = decisionsOf(sidecar);
+      const decided = await settledDecisions(sidecar);
       const heard = await sendBytes(await start(banner), ports.tcp, '');
       server.close();
       expect(heard).to.equal('220 ready\r\n');
-      expect(decisionsOf(sidecar)).to.equal(decided);
+      expect(await settledDecisions(sidecar)).to.equal(decided);
     });
 
     it('a provider without a timeout is waited for ten minutes', async () => {

@@ -106,10 +106,9 @@ describe('k8s/example in real pods', () => {
     expect(other.status).to.equal(403);
     expect(other.body).to.include('principal_not_allowed');
     expect((await sendFrom(kubectl, 'planner', url, '')).status).to.equal(401);
-    // The token that every pod has is for the API server's audience.
+    // The token that every pod has is for the API server, and good for a year.
     const wrong = '/var/run/secrets/kubernetes.io/serviceaccount/token';
-    const answer = await sendFrom(kubectl, 'planner', url, wrong);
-    expect(answer.body).to.include('token_audience_mismatch');
+    expect((await sendFrom(kubectl, 'planner', url, wrong)).status).to.equal(401);
   });
 
   it('takes a changed policy over without a restart', async function () {
