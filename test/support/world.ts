@@ -118,7 +118,9 @@ export async function createWorld(
       ),
     askBytes: async (bytes) => {
       const answer = await check(bytes);
-      const record = records.pop();
+      const id = decisionIdOf(answer);
+      const at = records.findIndex(({ decisionId }) => decisionId === id);
+      const [record] = at < 0 ? [] : records.splice(at, 1);
       if (record === undefined) throw new Error('the decision was not recorded');
       return outcomeOf(answer, record);
     },
@@ -133,6 +135,11 @@ export async function createWorld(
   });
   await world.loader.load();
   return world;
+}
+
+function decisionIdOf(answer: Uint8Array): unknown {
+  const decoded = decodeCheckResponse(answer);
+  return decoded.ok ? decoded.value.dynamicMetadata?.['decision'] : undefined;
 }
 
 /** Reads an answer as Envoy does (ENVOY.md 1.2, the combination table). */
