@@ -22,5 +22,6 @@ COPY --from=build /image/app/ /app/
 ENV NODE_ENV=production
 USER 65532:65532
 WORKDIR /app
-ENTRYPOINT ["/usr/local/bin/node", "/app/build/src/main.js"]
+# What a Check leaves behind is garbage at once: a young generation of 16 MiB each way would only be memory.
+ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=4", "/app/build/src/main.js"]
 CMD ["serve", "-c", "/etc/countersign/countersign.yaml"]

@@ -45,11 +45,14 @@ export interface SidecarOptions {
   readonly nodeFlags?: readonly string[];
 }
 
+/** What the image starts Node with (Dockerfile). */
+const imageFlags = ['--max-semi-space-size=4'];
+
 /** `countersign serve`, resolved when `/readyz` is good. */
 export async function startSidecar(options: SidecarOptions): Promise<Served> {
   const { configFile, adminPort, core = cores.server, stdoutFile, nodeFlags = [] } = options;
   const main = join(root, 'build', 'src', 'main.js');
-  const args = [...nodeFlags, main, 'serve', '-c', configFile, '--drain-ms', '0'];
+  const args = [...imageFlags, ...nodeFlags, main, 'serve', '-c', configFile, '--drain-ms', '0'];
   const stdout = stdoutFile === undefined ? 'ignore' : openSync(stdoutFile, 'w');
   return await start(core, process.execPath, args, stdout, () => isReady(adminPort));
 }

@@ -13,7 +13,6 @@ import { type Decider, sentence, serverOptions, startDecider } from './serve-dec
 import { runPrimary } from './serve-primary.js';
 import { drainMs, type Serving, serveUntilTold } from './serve-until-told.js';
 import { runWorker } from './serve-worker.js';
-import { boundYoungHeap } from './young-heap.js';
 
 /**
  * `countersign serve`: the sidecar.
@@ -33,7 +32,6 @@ export const createServe = (reader: Reader): Command => ({
     '--take-over         takes a unix socket over from the process that serves it, which then ends',
   ],
   async run(args, io) {
-    boundYoungHeap();
     const logger = createLogger(destination({ dest: 2, sync: true }));
     if (args.values['worker'] === true) return serveAsWorker(args, io, logger, reader);
     const file = configFile(args);
