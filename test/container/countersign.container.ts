@@ -10,8 +10,9 @@ import { until } from '../../examples/quickstart/sidecar.js';
 import { startUpstream, type Upstream } from '../../examples/quickstart/upstream.js';
 import { createWorkplace, type Workplace } from '../../examples/quickstart/workplace.js';
 
-const image = process.env['COUNTERSIGN_IMAGE'] ?? '';
-const envoyImage = process.env['COUNTERSIGN_ENVOY_IMAGE'] ?? '';
+/** The images: made by the suite's set-up (`image.ts`), which has run when a test asks. */
+const ownImage = () => process.env['COUNTERSIGN_IMAGE'] ?? 'COUNTERSIGN_IMAGE-is-not-set';
+const envoyImage = () => process.env['COUNTERSIGN_ENVOY_IMAGE'] ?? 'no-envoy-image';
 const nobody = '65532';
 /** How a pod runs it: k8s/ has the same. */
 const confined = ['--read-only', '--cap-drop=ALL', '--security-opt=no-new-privileges'];
@@ -33,7 +34,7 @@ function docker(...args: readonly string[]): Promise<Ran> {
 
 /** Runs a piece of JavaScript in the image, confined as the sidecar is. */
 async function inside(script: string): Promise<string> {
-  const node = ['--entrypoint', '/usr/local/bin/node', image, '-e', script];
+  const node = ['--entrypoint', '/usr/local/bin/node', ownImage(), '-e', script];
   return (await docker('run', '--rm', '--network=none', ...confined, ...node)).out.trim();
 }
 
@@ -51,7 +52,7 @@ describe('the image of Countersign', function () {
   this.timeout(60_000);
 
   it('is small', async function () {
-    const { out } = await docker('image', 'inspect', '--format', '{{.Size}}', image);
+    const { out } = await docker('image', 'inspect', '--format', '{{.Size}}', ownImage());
     const size = Number(out) / mebibyte;
     if (this.test !== undefined) this.test.title += `: ${size.toFixed(0)} MiB`;
     expect(size).to.be.within(50, 200);
@@ -68,14 +69,14 @@ describe('the image of Countersign', function () {
 
   it('could not write to its program even where the root is writable', async () => {
     const script = "require('node:fs').writeFileSync('/app/build/src/main.js', '')";
-    const node = ['--entrypoint', '/usr/local/bin/node', image, '-e', script];
+    const node = ['--entrypoint', '/usr/local/bin/node', ownImage(), '-e', script];
     const { code, out } = await docker('run', '--rm', '--network=none', ...node);
     expect([code, out]).to.satisfy(([, text]: [number, string]) => text.includes('EACCES'));
   });
 
   it('has no shell and no package manager', async () => {
     for (const name of ['/bin/sh', '/bin/bash', '/usr/local/bin/npm', '/usr/bin/env']) {
-      const { code } = await docker('run', '--rm', '--entrypoint', name, image);
+      const { code } = await docker('run', '--rm', '--entrypoint', name, ownImage());
       expect(code, name).to.equal(127);
     }
   });
@@ -107,8 +108,8 @@ describe('the image of Countersign', function () {
   });
 
   it('says its commands and its misuse by exit code', async () => {
-    expect((await docker('run', '--rm', image, '--help')).code).to.equal(0);
-    expect((await docker('run', '--rm', image, 'validat')).code).to.equal(2);
+    expect((await docker('run', '--rm', ownImage(), '--help')).code).to.equal(0);
+    expect((await docker('run', '--rm', ownImage(), 'validat')).code).to.equal(2);
   });
 });
 
@@ -167,11 +168,11 @@ for (const transport of ['a shared unix socket', 'TCP'] as const) {
       );
       letEverybodyRead(workplace.folder);
       upstream = await startUpstream(app);
-      await run('sidecar', image, 'serve', '-c', configFile, '--drain-ms', '100');
+      await run('sidecar', ownImage(), 'serve', '-c', configFile, '--drain-ms', '100');
       await until(() => answers(ports.admin, '/readyz'), 'Countersign is not ready').catch(explain);
       const flags = ['-c', workplace.path('envoy.yaml'), '--concurrency', '1'];
       const inFolder = `--workdir=${workplace.folder}`;
-      await run('envoy', inFolder, envoyImage, ...flags, '--use-dynamic-base-id');
+      await run('envoy', inFolder, envoyImage(), ...flags, '--use-dynamic-base-id');
       await until(() => answers(admin, '/ready'), 'Envoy is not ready').catch(explain);
     });
     after(async function () {
