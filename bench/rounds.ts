@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { reserve } from '../examples/quickstart/workplace.js';
 import { checkPath } from '../src/server/listener.js';
 import type { Arm } from './arms.js';
@@ -62,7 +63,7 @@ export function targetOf(address: Target['address']): Target {
 
 export async function standFloor(place: BenchPlace, transport: 'tcp' | 'unix'): Promise<Standing> {
   if (transport === 'unix') {
-    const path = place.path('floor.sock');
+    const path = place.path(`floor-${randomUUID()}.sock`);
     return { served: await startFloor(`unix:${path}`), target: targetOf({ path }) };
   }
   const [port = 0] = await reserve(1);

@@ -26,7 +26,7 @@ export function istioMesh(needs: Needs, options: IstioOptions): Tree {
       extensionProviders: [
         {
           name: because(
-            'AuthorizationPolicy names it. Istio recognises providers by prefix: with another provider whose name begins with this one (or the other way round), policies of one would ask both. A name that is not defined here denies everything.',
+            'AuthorizationPolicy names it. Istio recognises providers by prefix: with another provider whose name begins with this one (or the other way round), policies of one may ask both. A name that is not defined here denies everything.',
             options.provider,
           ),
           envoyExtAuthzGrpc: {

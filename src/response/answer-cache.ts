@@ -14,7 +14,8 @@ export interface AnswerCache {
   answer(key: string, decisionId: string, encode: (decisionId: string) => Uint8Array): Uint8Array;
 }
 
-const maxEntries = 8192;
+/** Of a policy of ten thousand rules each has its own. */
+const maxEntries = 16_384;
 
 /**
  * Answers encoded once and stamped with each decision's id: most of what an answer says is known
