@@ -31,7 +31,7 @@ export function createAnswerCache(): AnswerCache {
       if (decisionId.length !== placeholder.length) return encode(decisionId);
       let known = compiled.get(key);
       if (known === undefined) {
-        known = compile(Buffer.from(encode(placeholder)), placeholder);
+        known = compile(encode(placeholder), placeholder);
         if (compiled.size >= maxEntries) compiled.clear();
         compiled.set(key, known);
       }
@@ -42,7 +42,10 @@ export function createAnswerCache(): AnswerCache {
   };
 }
 
-function compile(bytes: Buffer, placeholder: string): Compiled {
+function compile(encoded: Uint8Array, placeholder: string): Compiled {
+  // Not a part of a shared pool, all of which a part that is kept would keep.
+  const bytes = Buffer.allocUnsafeSlow(encoded.length);
+  bytes.set(encoded);
   const idsAt: number[] = [];
   for (let at = bytes.indexOf(placeholder); at >= 0; at = bytes.indexOf(placeholder, at + 1)) {
     idsAt.push(at);
