@@ -62,7 +62,7 @@ function parsePart(part: string, maxBytes: number): JsonObject | string {
 }
 
 /** Whether the text is the one base64url spelling of its bytes (RFC 4648 §3.5, §5). */
-export function isCanonical(text: string): boolean {
+function isCanonical(text: string): boolean {
   return (
     /^[A-Za-z0-9_-]*$/.test(text) && Buffer.from(text, 'base64url').toString('base64url') === text
   );

@@ -15,7 +15,7 @@ export const grpcStatus = {
 } as const;
 
 /** Compressed flag and length before each message (gRPC over HTTP/2, Length-Prefixed-Message). */
-export const prefixBytes = 5;
+const prefixBytes = 5;
 
 /** What the body of a unary call held: its one message, or its length where that is above the limit. */
 export type ReceivedMessage =

@@ -157,7 +157,7 @@ export class Http2Connection implements FrameEvents {
     } catch (error) {
       this.#fail(error instanceof ConnectionFault ? error.code : errorCode.internal);
     }
-    if (this.#reader.isGreeted) this.#socket.setTimeout(0);
+    if (this.#socket.timeout && this.#reader.isGreeted) this.#socket.setTimeout(0);
     if (this.#socket.writableLength > maxUnreadBytes) this.#socket.pause();
   }
 
